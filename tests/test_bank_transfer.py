@@ -13,7 +13,8 @@ from fewshot_flair.cli.bank import app
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.features import FeatureBank, FeatureSource
 from fewshot_flair.features.compare import compare
-from fewshot_flair.features.transfer import IMPORTED_TEXT, export_bank, import_features, merge, new_bank
+from fewshot_flair.features.imports import IMPORTED_TEXT, import_features
+from fewshot_flair.features.transfer import export_bank, merge, new_bank
 from fewshot_flair.prototypes import TextPrototypes
 
 
@@ -39,9 +40,10 @@ def test_export_and_import_give_the_same_bank(tmp_path: Path):
     assert export_bank(bank, tmp_path / "out.npz") == 20
     with np.load(tmp_path / "out.npz", allow_pickle=False) as stored:
         assert stored["backbone"].shape == (20, 6)
-    copy, found = import_features(tmp_path / "out.npz", tmp_path / "b")
+    found = import_features(tmp_path / "out.npz", tmp_path / "b")
+    copy = found.bank
     assert copy.source.fingerprint_id == bank.source.fingerprint_id
-    assert sorted(found["keys"]) == sorted(rows(0, 20)[0])
+    assert sorted(found.keys) == sorted(rows(0, 20)[0])
     assert same(copy, 0, 20)
 
 
@@ -59,21 +61,22 @@ def published(path: Path, parity: dict[str, np.ndarray], **changes: object) -> P
 
 
 def test_caches_of_the_papers_code(tmp_path: Path, parity: dict[str, np.ndarray]):
-    bank, found = import_features(published(tmp_path / "messidor.npz", parity), tmp_path)
+    found = import_features(published(tmp_path / "messidor.npz", parity), tmp_path)
+    bank = found.bank
     assert bank.source.name == "imported-messidor"
-    assert (bank.read(found["keys"], "embedding") == parity["feats_train"]).all()
-    assert (found["y"] == parity["refs_train"]).all()
+    assert (bank.read(found.keys, "embedding") == parity["feats_train"]).all()
+    assert (found.y == parity["refs_train"]).all()
     text = bank.text(IMPORTED_TEXT)
     assert (np.asarray(text.prototypes) == parity["initial_prototypes"]).all()
     assert (np.asarray(text.sample_classes) == parity["labels_text"]).all()
-    assert found["labels"].read_text().splitlines()[1] == f"{found['keys'][0]},{parity['refs_train'][0]}"
-    again, _ = import_features(tmp_path / "messidor.npz", tmp_path)
-    assert len(again) == len(parity["feats_train"])
+    assert found.labels.read_text().splitlines()[1] == f"{found.keys[0]},{parity['refs_train'][0]}"
+    again = import_features(tmp_path / "messidor.npz", tmp_path)
+    assert len(again.bank) == len(parity["feats_train"])
 
 
 def test_without_text_they_are_backbone_features(tmp_path: Path, parity: dict[str, np.ndarray]):
     bare = published(tmp_path / "bare.npz", parity, initial_prototypes=None, logit_scale=None)
-    bank, _ = import_features(bare, tmp_path)
+    bank = import_features(bare, tmp_path).bank
     assert dict(bank.feature_dims) == {"backbone": 64}
     assert bank.text(IMPORTED_TEXT) is None
 
@@ -109,6 +112,17 @@ def test_other_files_are_refused(tmp_path: Path, parity: dict[str, np.ndarray]):
         import_features(tmp_path / "other.npz")
     with pytest.raises(InputError, match="refs_ds has 3 labels for 500 rows"):
         import_features(published(tmp_path / "short.npz", parity, refs_ds=np.ones(3, int)))
+    for wrong in (-1, 0.5, 5):
+        labels = parity["refs_train"].astype(float)
+        labels[7] = wrong
+        with pytest.raises(InputError, match=rf"refs_ds\[7\] is {float(wrong)}; .* from 0 to 4"):
+            import_features(published(tmp_path / "labels.npz", parity, refs_ds=labels))
+    export_bank(filled(tmp_path / "a", n=3), tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as stored:
+        arrays = dict(stored)
+    np.savez(tmp_path / "out.npz", **arrays | {"backbone": arrays["backbone"][:2]})
+    with pytest.raises(InputError, match="export the bank again"):
+        import_features(tmp_path / "out.npz", tmp_path)
 
 
 def test_the_commands(tmp_path: Path):

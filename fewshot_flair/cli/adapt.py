@@ -15,8 +15,8 @@ def adapt(
         Path | None,
         typer.Option(
             "--data",
-            help="Manifest (CSV, TSV, Parquet) or a folder with one sub-folder a class; "
-            "without it the demo clinic, which is rendered.",
+            help="Manifest (CSV, TSV, Parquet), a folder with one sub-folder a class, or an .npz of features and "
+            "labels as the papers' code caches them; without it the demo clinic, which is rendered.",
             show_default=False,
             rich_help_panel="Data",
         ),
@@ -121,6 +121,7 @@ def adapt(
     from fewshot_flair.studies.adaptation import DEFAULT_ADAPTERS, run_adaptation, usable_adapters
     from fewshot_flair.studies.design import DataSet, EncoderChoice, data_name
     from fewshot_flair.studies.evaluate import AdapterSpec
+    from fewshot_flair.studies.imported import FEATURES, holds_features
     from fewshot_flair.studies.prepare import prepare_clinic, read_manifests
     from fewshot_flair.studies.run_folder import check_out, folder_name, write_run
 
@@ -130,6 +131,8 @@ def adapt(
     # unknown names are said before anything is rendered or encoded
     usable_adapters(specs, has_text=True)
     EpisodeSampler(shot_counts[0], scenario, protocol=protocol)
+    if data and holds_features(data) and encoder == "mini":
+        encoder = FEATURES
     name = data_name(str(data) if data else "demo")
     out = out or Path("runs") / folder_name(f"{name}-{encoder}-{scenario}-{shots}")
     check_out(out)
@@ -164,7 +167,7 @@ def adapt(
     usable, left_out = usable_adapters(specs, has_text=clinic.text is not None)
     show.clinic(console, clinic)
     for spec in left_out:
-        console.print(f"[yellow]{spec.label} is left out: {encoder} has no text tower[/]")
+        console.print(f"[yellow]{spec.label} is left out: {encoder} has no text[/]")
     with show.status(console) as tell:
         adaptation = run_adaptation(
             clinic,

@@ -153,14 +153,16 @@ def import_(
     """Read features from an .npz file into a bank, without unpickling anything."""
     from rich.console import Console
 
-    from fewshot_flair.features.transfer import import_features
+    from fewshot_flair.features.imports import import_features
 
-    bank, found = import_features(file, cache)
-    dims = ", ".join(f"{kind} {width}" for kind, width in bank.feature_dims.items())
+    found = import_features(file, cache)
+    dims = ", ".join(f"{kind} {width}" for kind, width in found.bank.feature_dims.items())
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{bank.folder}: {len(found['keys'])} rows ({dims})")
-    if found.get("labels"):
-        console.print(f"keys and labels are in {found['labels']}")
+    console.print(f"{found.bank.folder}: {len(found.keys)} rows ({dims})")
+    if found.labels:
+        console.print(
+            f"keys and labels are in {found.labels}; fit on them: fewshot-flair adapt --data {file}"
+        )
 
 
 def _open(banks: list[Path] | None, cache: Path | None) -> list[FeatureBank]:

@@ -10,6 +10,10 @@ import typer
 from fewshot_flair.cli import options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from fewshot_flair.adapters import Adapter
+    from fewshot_flair.data.tables import SkippedRow
     from fewshot_flair.encoders.base import Encoder
 
 
@@ -19,7 +23,11 @@ def predict(
         typer.Argument(help="Folder that `adapt` wrote, or one adapter's folder in it.", show_default=False),
     ],
     photographs: Annotated[
-        list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Image files, or folders of them; or .npz files of features of the run's encoder.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Table to write: image, class, probabilities.")],
     adapter: Annotated[
@@ -48,23 +56,31 @@ def predict(
     from fewshot_flair.cli import show
     from fewshot_flair.errors import InputError
     from fewshot_flair.features import FeatureBank, extract
+    from fewshot_flair.studies.imported import holds_features
     from fewshot_flair.studies.predictions import check_table, find_photographs, predict_table
 
     console = show.console()
     fitted, extra = load_adapter(_adapter_folder(run, adapter))
-    paths = find_photographs(photographs)
+    brought = [path for path in photographs if holds_features(path)]
     check_table(out)
-    loaded = _same_encoder(extra["encoder"], encoder, text_encoder, device)
-    bank = FeatureBank.open(cache, loaded)
-    with show.extraction(console, loaded.name) as progress:
-        extracted = extract(
-            paths, loaded, bank, batch_size=batch_size, workers=workers, progress=progress, skip_bad=True
-        )
-    if not extracted.keys:
-        reasons = "; ".join(f"{row.image} {row.reason}" for row in extracted.skipped[:5])
-        raise InputError(f"none of the photographs could be read: {reasons}")
-    table = predict_table(fitted, paths, extracted.keys, bank, loaded.feature_dims)
-    show.predictions(console, table, list(fitted.classes_), extracted.skipped)
+    skipped: list[SkippedRow] = []
+    if brought:
+        table = _predict_features(fitted, extra["encoder"], photographs, cache)
+    else:
+        paths = [str(path) for path in find_photographs(photographs)]
+        loaded = _same_encoder(extra["encoder"], encoder, text_encoder, device)
+        bank = FeatureBank.open(cache, loaded)
+        with show.extraction(console, loaded.name) as progress:
+            extracted = extract(
+                paths, loaded, bank, batch_size=batch_size, workers=workers, progress=progress, skip_bad=True
+            )
+        skipped = extracted.skipped
+        if not extracted.keys:
+            reasons = "; ".join(f"{row.image} {row.reason}" for row in skipped[:5])
+            raise InputError(f"none of the photographs could be read: {reasons}")
+        readable = [path for path in paths if path in extracted.keys]
+        table = predict_table(fitted, readable, [extracted.keys[path] for path in readable], bank)
+    show.predictions(console, table, list(fitted.classes_), skipped)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".parquet":
         table.to_parquet(out, index=False)
@@ -72,7 +88,7 @@ def predict(
         separator = "\t" if out.suffix.lower() == ".tsv" else ","
         table.to_csv(out, index=False, sep=separator, float_format="%.6f")
     console.print(f"written to [bold]{out}[/]. A research tool, not a medical device.")
-    if extracted.skipped:
+    if skipped:
         raise typer.Exit(1)
 
 
@@ -90,12 +106,43 @@ def _adapter_folder(run: Path, name: str | None) -> Path:
     return run / folder
 
 
+def _predict_features(
+    fitted: Adapter, recorded: dict[str, Any], files: list[Path], cache: Path | None
+) -> pd.DataFrame:
+    """Classify the rows of files of features; refuse those of another model."""
+    import pandas as pd
+
+    from fewshot_flair.errors import InputError
+    from fewshot_flair.features.imports import import_features
+    from fewshot_flair.features.source import differences
+    from fewshot_flair.studies.imported import made_by, row_names
+    from fewshot_flair.studies.predictions import predict_table
+
+    tables = []
+    for path in files:
+        found = import_features(path, cache)
+        source = made_by(found)
+        if source.fingerprint_id != recorded["fingerprint_id"]:
+            raise InputError(
+                f"{path.name} holds features of another model than this adapter was fitted on "
+                f"({recorded['name']}): {differences(recorded['fingerprint'], source.fingerprint)}"
+            )
+        tables.append(predict_table(fitted, row_names(path, found), found.keys, found.bank))
+    return pd.concat(tables, ignore_index=True)
+
+
 def _same_encoder(recorded: dict[str, Any], name: str | None, text: str | None, device: str) -> Encoder:
     """Load the run's encoder; refuse another, whose features the adapter would misread."""
     from fewshot_flair.encoders import list_encoders, load_encoder
     from fewshot_flair.errors import InputError
+    from fewshot_flair.studies.imported import FEATURES
 
     how = recorded["load"]
+    if how["name"] == FEATURES:
+        raise InputError(
+            "this adapter was fitted on features that came without their model; give it an .npz of the new "
+            "photographs' features instead of photographs"
+        )
     known = [about.name for about in list_encoders()]
     if name in known and how["name"] in known and name != how["name"]:
         raise InputError(

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 RENDERED = "rendered photographs, not real eyes"
+SHORT_NAME = 8
+"""Class names of at most so many characters head the columns of a confusion matrix themselves."""
 
 
 def console(*, quiet: bool = False) -> Console:
@@ -80,6 +82,8 @@ def _stderr(to: Console) -> Console:
 
 def clinic(to: Console, encoded: EncodedClinic) -> None:
     """What data and what encoder: patients, images, the tail of the classes, the fingerprint."""
+    from fewshot_flair.studies.imported import FEATURES
+
     data, encoder = encoded.provenance["data"], encoded.provenance["encoder"]
     extraction, skipped = encoded.provenance["extraction"], encoded.provenance["skipped"]
     note = f" [yellow]({RENDERED})[/]" if data["rendered"] else ""
@@ -95,14 +99,24 @@ def clinic(to: Console, encoded: EncodedClinic) -> None:
         bar = "█" * round(24 * n_train / max(1, train.max())) or "▏"
         table.add_row(escape(name), str(n_train), str(n_test), Text(bar, style="blue"))
     table.add_row("images", str(len(encoded.train)), str(len(encoded.test)), "", style="bold")
-    table.add_row("patients", str(data["train"]["patients"]), str(data["test"]["patients"]), "")
+    patients = [data[split]["patients"] for split in ("train", "test")]
+    table.add_row("patients", *("–" if n is None else str(n) for n in patients), "")
     to.print(table)
     dims = ", ".join(f"{kind} {width}" for kind, width in encoded.feature_dims.items())
-    how = f"{extraction['encoded']} encoded now, {extraction['from_bank']} from the bank"
-    to.print(
-        f"encoder [bold]{escape(encoder['name'])}[/] ({dims}; fingerprint {encoder['fingerprint_id'][:12]}); "
-        f"features: {how}"
-    )
+    made = f"{dims}; fingerprint {encoder['fingerprint_id'][:12]}"
+    if encoder["name"] == FEATURES:
+        files = dict.fromkeys(Path(data[split]["path"]).name for split in ("train", "test"))
+        text = "with text prototypes" if encoded.text is not None else "without text prototypes"
+        to.print(f"features of [bold]{escape(' and '.join(files))}[/] ({made}), {text}", soft_wrap=True)
+    else:
+        how = f"{extraction['encoded']} encoded now, {extraction['from_bank']} from the bank"
+        to.print(f"encoder [bold]{escape(encoder['name'])}[/] ({made}); features: {how}", soft_wrap=True)
+    if None in patients:
+        to.print(
+            "[yellow]no patients are named, so each image counts as one: if both eyes of somebody are on two "
+            "sides, the numbers flatter[/]",
+            soft_wrap=True,
+        )
     for warning in _doubts(encoded.classes, train, test):
         to.print(f"[yellow]{escape(warning)}[/]")
     if twins := encoded.provenance["twins"]:
@@ -217,7 +231,8 @@ def _main_table(to: Console, done: Adaptation, shots: int) -> None:
     )
     table.add_column("adapter")
     table.add_column("balanced accuracy\n(95 % over seeds)", justify="right")
-    table.add_column("95 % over\ntest patients", justify="right")
+    unit = "images" if done.clinic.provenance["data"]["test"]["patients"] is None else "patients"
+    table.add_column(f"95 % over\ntest {unit}", justify="right")
     table.add_column("accuracy", justify="right")
     if done.clinic.ordinal:
         table.add_column("quadratic\nkappa", justify="right")
@@ -280,8 +295,9 @@ def _confusion_table(to: Console, done: Adaptation, best: Outcome) -> None:
         return
     table = titled("confusion matrix: share of each true class (row) predicted as (column)")
     table.add_column("true \\ predicted")
-    for number, _ in enumerate(classes, 1):
-        table.add_column(str(number), justify="right")
+    short = all(len(name) <= SHORT_NAME for name in classes)
+    for number, name in enumerate(classes, 1):
+        table.add_column(escape(name) if short else str(number), justify="right")
     for number, (name, row) in enumerate(zip(classes, best.confusion, strict=True), 1):
         total = row.sum()
         cells = []
@@ -289,7 +305,7 @@ def _confusion_table(to: Console, done: Adaptation, best: Outcome) -> None:
             share = value / total if total else float("nan")
             style = "bold green" if column == number else ("red" if share >= 0.2 else "dim")
             cells.append(Text("–" if not total else f"{share:.0%}", style=style))
-        table.add_row(f"{number} {escape(name)}", *cells)
+        table.add_row(escape(name if short else f"{number} {name}"), *cells)
     to.print(table)
 
 

@@ -78,6 +78,11 @@ def read_table(
         raise MissingFileError(
             f"{path}: there is no such file or folder; give a manifest (CSV, TSV, Parquet)"
         )
+    if path.suffix.lower() == ".npz":
+        raise InputError(
+            f"{path} holds features, not a table of photographs; `fewshot-flair adapt --data` takes it as both "
+            "training and (--test-on) test rows, and `fewshot-flair bank import` keeps it in a bank"
+        )
     if path.suffix.lower() in {".parquet", ".pq"}:
         return _read_parquet(path, columns, required)
     return _read_text(path, columns, required, encoding)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from fewshot_flair.prototypes import TextPrototypes
     from fewshot_flair.studies.evaluate import AdapterSpec
 
-__all__ = ["EncodedClinic", "EncodedRows", "check_no_leak", "encode_clinic", "text_prototypes"]
+__all__ = [
+    *("EncodedClinic", "EncodedRows", "check_no_leak"),
+    *("encode_clinic", "join_sides", "kind_at_hand", "text_prototypes"),
+]
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,13 @@ class EncodedClinic:
         return create_adapter(spec.name, text=self.text, **needs, **spec.params)
 
     def feature_kind(self, wanted: str) -> str:
-        """`wanted` where the encoder has it; a vision-only encoder has its backbone feature alone."""
-        return wanted if wanted in self.feature_dims else "backbone"
+        """The kind of feature for an adapter that asks for `wanted`; see `kind_at_hand`."""
+        return kind_at_hand(wanted, self.feature_dims)
+
+
+def kind_at_hand(wanted: str, feature_dims: Mapping[str, int]) -> str:
+    """`wanted` where there is such a feature, else the only one: vision-only encoders have no embedding."""
+    return wanted if wanted in feature_dims else next(iter(feature_dims))
 
 
 def encode_clinic(
@@ -159,24 +167,34 @@ def encode_clinic(
             f"the training classes {train.classes} and the test classes {test.classes} differ; "
             "give both manifests the same --classes"
         )
-    rows = {
-        "train": _rows(train, keys, bank),
-        "test": _rows(test, keys, bank, "tested: " if other_patients else ""),
-    }
-    for split, encoded in rows.items():
-        if not len(encoded):
-            raise InputError(f"{name}: no {split} images; check the split column or the skipped rows")
-    check_no_leak(rows["train"], rows["test"])
-    return EncodedClinic(
-        name=name,
-        classes=list(train.classes),
-        ordinal=train.ordinal,
-        train=rows["train"],
-        test=rows["test"],
-        feature_dims=dict(encoder.feature_dims),
-        text=text_prototypes(encoder, bank, train.classes, prompts) if encoder.has_text else None,
-        tower=encoder if encoder.has_text else None,
+    clinic = join_sides(
+        name,
+        train.classes,
+        train.ordinal,
+        _rows(train, keys, bank),
+        _rows(test, keys, bank, "tested: " if other_patients else ""),
+        encoder.feature_dims,
     )
+    if not encoder.has_text:
+        return clinic
+    return replace(clinic, text=text_prototypes(encoder, bank, train.classes, prompts), tower=encoder)
+
+
+def join_sides(
+    name: str,
+    classes: Sequence[str],
+    ordinal: bool,
+    train: EncodedRows,
+    test: EncodedRows,
+    feature_dims: Mapping[str, int],
+    text: TextPrototypes | None = None,
+) -> EncodedClinic:
+    """Make a clinic of two sides' rows; InputError where one is empty or shares a patient or image."""
+    for split, rows in (("train", train), ("test", test)):
+        if not len(rows):
+            raise InputError(f"{name}: no {split} images; check the split column or the skipped rows")
+    check_no_leak(train, test)
+    return EncodedClinic(name, list(classes), ordinal, train, test, dict(feature_dims), text)
 
 
 def text_prototypes(

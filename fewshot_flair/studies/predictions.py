@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,22 +64,24 @@ def check_table(out: Path) -> None:
 
 
 def predict_table(
-    adapter: Adapter,
-    paths: Sequence[Path],
-    keys: Mapping[str, str],
-    bank: FeatureBank,
-    feature_dims: Mapping[str, int],
+    adapter: Adapter, images: Sequence[str], keys: Sequence[str], bank: FeatureBank
 ) -> pd.DataFrame:
-    """One row for each readable photograph: image, predicted class, its probability, and all of them."""
+    """One row for each image: its name, the predicted class, its probability, and all of them.
+
+    Parameters
+    ----------
+    images, keys : sequences of n str
+        What the table calls each image, and its key in `bank`.
+    """
     import pandas as pd
 
-    readable = [path for path in paths if str(path) in keys]
-    kind = adapter.features if adapter.features in feature_dims else "backbone"
-    probabilities = adapter.predict_proba(bank.read([keys[str(path)] for path in readable], kind))
+    from fewshot_flair.studies.clinic import kind_at_hand
+
+    probabilities = adapter.predict_proba(bank.read(keys, kind_at_hand(adapter.features, bank.feature_dims)))
     classes = [str(name) for name in adapter.classes_]
     table = pd.DataFrame(probabilities, columns=[f"probability_{name}" for name in classes])
     best = probabilities.argmax(axis=1)
-    table.insert(0, "image", [str(path) for path in readable])
+    table.insert(0, "image", list(images))
     table.insert(1, "predicted", np.array(classes)[best])
     table.insert(2, "probability", probabilities[np.arange(len(best)), best])
     return table

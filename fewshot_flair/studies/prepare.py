@@ -14,6 +14,7 @@ import numpy as np
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.studies.clinic import EncodedClinic, encode_clinic
 from fewshot_flair.studies.design import DataSet, EncoderChoice
+from fewshot_flair.studies.imported import FEATURES, holds_features, imported_clinic
 
 if TYPE_CHECKING:
     from fewshot_flair.data import Manifest
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["prepare_clinic", "read_manifests"]
 
 
-def read_manifests(data: DataSet, folder: Path = Path(), progress: Any = None) -> tuple[Manifest, Manifest]:
+def read_manifests(
+    data: DataSet, folder: Path = Path(), progress: Any = None
+) -> tuple[Manifest, Manifest] | None:
     """Read the training and the test rows of a data set.
 
     Parameters
@@ -31,12 +34,20 @@ def read_manifests(data: DataSet, folder: Path = Path(), progress: Any = None) -
     progress : optional
         Told how far the demo clinic's rendering is, the first time.
 
+    Returns
+    -------
+    pair of Manifest, or None
+        None for files of features (``.npz``), which `prepare_clinic` reads itself.
+
     Raises
     ------
     InputError, MissingFileError
         As `Manifest.read`; a patient on both sides is found here.
     """
     from fewshot_flair.data import Manifest, demo_clinic
+
+    if holds_features(data.manifest):
+        return None
 
     def read(where: str, images: str | None, classes: list[str] | None) -> Manifest:
         if where != "demo" and not (folder / where).exists() and data.source:
@@ -71,6 +82,7 @@ def prepare_clinic(
     choice: EncoderChoice,
     manifests: tuple[Manifest, Manifest] | None = None,
     *,
+    folder: Path = Path(),
     prompts: str | Mapping[str, list[str]] = "expert",
     cache: Path | None = None,
     device: str = "cpu",
@@ -81,10 +93,15 @@ def prepare_clinic(
 ) -> EncodedClinic:
     """Encode what the bank lacks of both manifests, and join rows with features.
 
+    Files of features (see `imported_clinic`) take the place of manifests where the encoder is called
+    ``features``, and nothing is encoded.
+
     Parameters
     ----------
     manifests : pair of Manifest, optional
         What `read_manifests` gave, where it was called before.
+    folder : Path
+        What relative paths start from.
     before : callable
         Told whether the encoder has a text tower before anything is encoded; may raise.
 
@@ -96,7 +113,15 @@ def prepare_clinic(
     from fewshot_flair.encoders import load_encoder
     from fewshot_flair.features import FeatureBank, extract
 
-    train, test = manifests or read_manifests(data)
+    manifests = manifests or read_manifests(data, folder)
+    _check_choice(data, choice, brought=manifests is None)
+    if manifests is None:
+        if prompts != "expert":
+            raise InputError(f"data set {data.name}: prompts cannot vary, as the features brought their own")
+        clinic = imported_clinic(data, folder, cache)
+        before(clinic.text is not None)
+        return clinic
+    train, test = manifests
     encoder = load_encoder(
         choice.load or choice.name,
         text_encoder=choice.text_encoder,
@@ -150,6 +175,21 @@ def prepare_clinic(
     return replace(clinic, provenance=provenance)
 
 
+def _check_choice(data: DataSet, choice: EncoderChoice, *, brought: bool) -> None:
+    """Features that were brought need no encoder, photographs do."""
+    asked = choice.load or choice.name
+    if brought and asked != FEATURES:
+        raise InputError(
+            f"data set {data.name}: {data.manifest} holds features already, so no encoder {asked!r} is needed; "
+            f'write {FEATURES} instead (--encoder {FEATURES}; in a study, {{name = ..., load = "{FEATURES}"}})'
+        )
+    if not brought and asked == FEATURES:
+        raise InputError(
+            f"data set {data.name}: {data.manifest} holds photographs, which an encoder must encode; "
+            f"{FEATURES!r} goes with .npz files of features"
+        )
+
+
 def _is_rendered(manifest: Manifest) -> bool:
     """Whether the photographs were drawn by `data.rendered`, which leaves its description beside them."""
     return (manifest.path.parent / "clinics.json").is_file()
@@ -157,12 +197,13 @@ def _is_rendered(manifest: Manifest) -> bool:
 
 def _described(manifest: Manifest, clinic: EncodedClinic, side: str) -> dict[str, Any]:
     rows = getattr(clinic, side)
+    named = bool((manifest.frame["patient_id"] != "").any())
     counts = np.bincount(rows.y, minlength=len(clinic.classes)).tolist()
     return {
         "path": str(manifest.path),
         "fingerprint": manifest.fingerprint,
         "images": len(rows),
-        "patients": len(set(rows.patients)),
+        "patients": len(set(rows.patients)) if named else None,
         "counts": dict(zip(clinic.classes, counts, strict=True)),
     }
 

@@ -81,17 +81,18 @@ def _scenario_answer(scenarios: list[Any]) -> str:
 
 
 def _patients_answer(record: dict[str, Any]) -> str:
-    counts = "; ".join(
-        dict.fromkeys(
-            f"{clinic['data']['name']}: {clinic['data']['train']['patients']} training and "
-            f"{clinic['data']['test']['patients']} test patients"
-            for clinic in record["clinics"]
-        )
-    )
+    counts = "; ".join(dict.fromkeys(_patients_counted(clinic["data"]) for clinic in record["clinics"]))
     return (
         "No: a patient, or an image, on both sides is an error before anything is computed. An image without "
         f"a patient in the manifest counts as its own. {counts}."
     )
+
+
+def _patients_counted(data: dict[str, Any]) -> str:
+    train, test = data["train"]["patients"], data["test"]["patients"]
+    if train is None or test is None:
+        return f"{data['name']} names no patients, so nobody can tell whether two of its images are of one person"
+    return f"{data['name']}: {train} training and {test} test patients"
 
 
 def _skipped_rows(record: dict[str, Any]) -> int:

@@ -90,6 +90,10 @@ def _setting(results: StudyResults) -> str:
         n = rows[column].nunique()
         return f"{n} {noun}{'' if n == 1 else 's'}"
 
+    named = all(clinic["data"]["test"]["patients"] is not None for clinic in results.record["clinics"])
+    judged = (
+        "test rows of other patients" if named else "other rows (where patients are named, of other patients)"
+    )
     shots = ", ".join(str(k) for k in sorted(rows["shots"].unique()))
     scenarios = list(dict.fromkeys(rows["scenario"]))
     return (
@@ -97,7 +101,7 @@ def _setting(results: StudyResults) -> str:
         f"{several('encoder', 'encoder')} and {several('data', 'data set')}: "
         f"{shots} shots per class in the {', '.join(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, "
         f"{len(study['seeds'])} support sets drawn from the training rows for each, no validation images; "
-        f"judged on test rows of other patients. {len(rows):,} fits."
+        f"judged on {judged}. {len(rows):,} fits."
     )
 
 

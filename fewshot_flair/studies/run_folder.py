@@ -148,7 +148,7 @@ def _for_use(adaptation: Adaptation, outcome: Outcome, settings: Mapping[str, An
     encoder = adaptation.clinic.provenance["encoder"]
     return {
         "encoder": {
-            **{key: encoder[key] for key in ("name", "fingerprint_id")},
+            **{key: encoder[key] for key in ("name", "fingerprint_id", "fingerprint")},
             "load": settings["encoder"],
         },
         "training_images": len(adaptation.clinic.train),

@@ -87,7 +87,13 @@ def run_study(
                 key = (data.name, choice.name, name)
                 with told.extraction(f"{data.name}, {choice.name}") as progress:
                     clinics[key] = prepare_clinic(
-                        data, choice, manifests[data.name], prompts=texts, cache=cache, progress=progress
+                        data,
+                        choice,
+                        manifests[data.name],
+                        folder=study.folder,
+                        prompts=texts,
+                        cache=cache,
+                        progress=progress,
                     )
     out.mkdir(parents=True, exist_ok=True)
     tasks = plan_tasks(study, clinics, out)

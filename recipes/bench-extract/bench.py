@@ -29,6 +29,7 @@ from torch.nn import functional
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.encoders.config import BertConfig, FLAIRConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork, VisionTower, save_network
+from fewshot_flair.encoders.processor import has_bfloat16
 from fewshot_flair.encoders.running import load_tower
 from fewshot_flair.features import FeatureBank, extract
 
@@ -106,13 +107,14 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def measure(folder: Path, paths: Sequence[Path], baseline: int) -> list[Timing]:
     """Every way on the same photographs; the papers' on the first `baseline` of them."""
-    weights = folder / "model.safetensors"
-    return [
-        papers_way(weights, paths[:baseline]),
+    timings = [
+        papers_way(folder / "model.safetensors", paths[:baseline]),
         our_way("exact, float32", folder, paths, fast=False, precision="float32"),
         our_way("fast, float32", folder, paths, fast=True, precision="float32"),
-        our_way("fast, bfloat16", folder, paths, fast=True, precision="bfloat16"),
     ]
+    if has_bfloat16("cpu"):
+        timings.append(our_way("fast, bfloat16", folder, paths, fast=True, precision="bfloat16"))
+    return timings
 
 
 def show(console: Console, title: str, timings: Sequence[Timing]) -> list[dict[str, object]]:

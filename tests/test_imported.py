@@ -1,0 +1,175 @@
+"""Features without photographs: the papers' own caches through `adapt`, `study` and `predict`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fewshot_flair.cli import app
+from fewshot_flair.errors import InputError
+from fewshot_flair.studies import AdapterSpec, DataSet, EncoderChoice, Study, prepare_clinic, run_study
+from fewshot_flair.studies.adaptation import run_adaptation
+
+Arrays = dict[str, np.ndarray]
+CHOICE = EncoderChoice(name="features")
+
+
+@pytest.fixture
+def caches(tmp_path: Path, parity: Arrays) -> tuple[Path, Path]:
+    """The fixture's features in two files, as SS-Text's code caches them."""
+    return write(tmp_path, "train", parity), write(tmp_path, "test", parity)
+
+
+def write(folder: Path, side: str, parity: Arrays, **changes: object) -> Path:
+    path = folder / f"MESSIDOR_{side}_flair.npz"
+    text = ("initial_prototypes", "logit_scale", "samples_text", "labels_text")
+    arrays = {name: parity[name] for name in text} | {
+        "feats_ds": parity[f"feats_{side}"],
+        "refs_ds": parity[f"refs_{side}"].astype(np.float32),
+    }
+    np.savez(path, **{name: value for name, value in (arrays | changes).items() if value is not None})
+    return path
+
+
+def data(*paths: Path, **settings: object) -> DataSet:
+    test_on = str(paths[1]) if len(paths) > 1 else None
+    return DataSet(name="messidor", manifest=str(paths[0]), test_on=test_on, **settings)
+
+
+@pytest.mark.parametrize("adapter", ["ss-text", "ss-text+"])
+@pytest.mark.parametrize(
+    ("scenario", "shots", "seed"),
+    [("standard", 4, 0), ("relaxed", 4, 1), ("realistic", 4, 1), ("realistic", 16, 2), ("realistic", 1, 3)],
+)
+def test_a_row_of_results_is_what_the_papers_code_computes(
+    tmp_path: Path,
+    caches: tuple[Path, Path],
+    parity: Arrays,
+    adapter: str,
+    scenario: str,
+    shots: int,
+    seed: int,
+) -> None:
+    clinic = prepare_clinic(data(*caches), CHOICE, cache=tmp_path / "cache")
+    done = run_adaptation(
+        clinic, [AdapterSpec(adapter)], shots=[shots], scenario=scenario, seeds=4, protocol="sstext-2025"
+    )
+    row = done.results.set_index("seed").loc[seed]
+    truth = parity["refs_test"]
+    predicted = parity[f"logits|{adapter}|{scenario}-{shots}-{seed}"].argmax(axis=1)
+    recalls = [np.mean(predicted[truth == c] == c) for c in range(5)]
+    assert row["accuracy"] == pytest.approx(np.mean(predicted == truth))
+    assert row["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert [row[f"recall_{c}"] for c in range(5)] == pytest.approx(recalls)
+
+
+def test_adapt_and_predict_on_files_of_features(tmp_path: Path, caches: tuple[Path, Path]) -> None:
+    train, test = map(str, caches)
+    cache = ["--cache", str(tmp_path / "cache")]
+    out = tmp_path / "run"
+    asked = ["adapt", "--data", train, "--test-on", test, "--shots", "4", "--seeds", "2", "--out", str(out)]
+    done = CliRunner().invoke(app, [*asked, *cache], env={"COLUMNS": "120"})
+    assert done.exit_code == 0, done.output
+    assert "features of MESSIDOR_train_flair.npz and MESSIDOR_test_flair.npz (embedding 64" in done.output
+    assert "no patients are named" in done.output
+    record = json.loads((out / "run.json").read_text())
+    assert record["data"]["test"]["images"] == 64
+    assert record["encoder"]["name"] == "features"
+    table = tmp_path / "predictions.csv"
+    done = CliRunner().invoke(app, ["predict", str(out), test, "--out", str(table), *cache])
+    assert done.exit_code == 0, done.output
+    with table.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 64
+    assert rows[3]["image"] == "MESSIDOR_test_flair.npz[3]"
+    photograph = tmp_path / "eye.jpg"
+    photograph.write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(InputError, match="features that came without their model"):
+        CliRunner().invoke(
+            app, ["predict", str(out), str(photograph), "--out", str(table), *cache], catch_exceptions=False
+        )
+
+
+def test_features_of_another_model_are_refused(
+    tmp_path: Path, caches: tuple[Path, Path], parity: Arrays
+) -> None:
+    other = write(tmp_path, "test", parity, initial_prototypes=parity["initial_prototypes"][::-1])
+    with pytest.raises(InputError, match="were made by different models: prototypes was"):
+        prepare_clinic(data(caches[0], other), CHOICE, cache=tmp_path / "cache")
+
+
+def test_one_file_alone_is_split(tmp_path: Path, caches: tuple[Path, Path]) -> None:
+    clinic = prepare_clinic(data(caches[0], classes=list("abcde")), CHOICE, cache=tmp_path / "cache")
+    assert clinic.classes == list("abcde")
+    assert clinic.text is not None
+    assert list(clinic.text.classes) == list("abcde")
+    sizes = np.stack([np.bincount(rows.y, minlength=5) for rows in (clinic.train, clinic.test)])
+    np.testing.assert_allclose(sizes[1] / sizes.sum(axis=0), 0.4, atol=0.05)
+    again = prepare_clinic(data(caches[0], classes=list("abcde")), CHOICE, cache=tmp_path / "cache")
+    assert again.test.keys == clinic.test.keys
+
+
+def test_without_prototypes_text_based_adapters_are_left_out(tmp_path: Path, parity: Arrays) -> None:
+    none = {"initial_prototypes": None, "logit_scale": None}
+    sides = [write(tmp_path, side, parity, **none) for side in ("train", "test")]
+    asked = ["adapt", "--data", str(sides[0]), "--test-on", str(sides[1]), "--seeds", "2", "--shots", "2"]
+    done = CliRunner().invoke(
+        app, [*asked, "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "zero-shot is left out" in done.output
+    assert "(backbone 64" in done.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "choice", "message"),
+    [
+        ({"classes": ["a", "b"]}, "features", "2 classes are named, and MESSIDOR_train_flair.npz has 5"),
+        ({"test_on": "demo"}, "features", "holds features and demo photographs"),
+        ({}, "flair", "holds features already, so no encoder 'flair' is needed"),
+    ],
+)
+def test_what_does_not_go_together_is_said(
+    tmp_path: Path, caches: tuple[Path, Path], settings: dict, choice: str, message: str
+) -> None:
+    described = DataSet(**{"name": "messidor", "manifest": str(caches[0])} | settings)
+    with pytest.raises(InputError, match=message):
+        prepare_clinic(described, EncoderChoice(name=choice), cache=tmp_path / "cache")
+
+
+def test_photographs_need_an_encoder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for number in range(4):
+        (tmp_path / "a" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(InputError, match="holds photographs, which an encoder must encode"):
+        prepare_clinic(DataSet(name="folder", manifest=str(tmp_path)), CHOICE, cache=tmp_path)
+
+
+def test_a_file_without_labels_is_refused(tmp_path: Path, parity: Arrays) -> None:
+    with pytest.raises(InputError, match=r"has no labels \(refs_ds\)"):
+        prepare_clinic(data(write(tmp_path, "train", parity, refs_ds=None)), CHOICE, cache=tmp_path)
+
+
+def test_a_study_of_features(tmp_path: Path, caches: tuple[Path, Path]) -> None:
+    study = Study.from_dict(
+        {
+            "name": "papers",
+            "question": "Do caches of the papers' code go through a study?",
+            "folder": tmp_path,
+            "data": [{"name": "messidor", "manifest": caches[0].name, "test_on": caches[1].name}],
+            "encoders": [{"name": "FLAIR", "load": "features"}],
+            "adapters": ["zero-shot", "ss-text+"],
+            "shots": [1, 4],
+            "seeds": 3,
+        }
+    )
+    results = run_study(study, tmp_path / "out", cache=tmp_path / "cache")
+    assert len(results.rows) == 2 * 2 * 3
+    assert set(results.rows["encoder"]) == {"FLAIR"}
+    with pytest.raises(InputError, match="prompts cannot vary"):
+        prepare_clinic(study.data[0], study.encoders[0], folder=tmp_path, prompts="names", cache=tmp_path)

@@ -40,5 +40,10 @@ bench-extract: $(VENV)
 bench-bank: $(VENV)
 	$(BIN)/python recipes/bench-extract/million.py
 
+# Every encoder of the comparison from random weights in its published layout, through adapt (recipes/encoders).
+.PHONY: encoders
+encoders: $(VENV)
+	$(BIN)/python recipes/encoders/run.py
+
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -174,6 +174,28 @@ def write_clip(folder: Path, *, width: int = 64, depth: int = 2, embedding: int 
     return state
 
 
+def write_dinov2(folder: Path, *, width: int = 64, depth: int = 2) -> State:
+    """transformers' layout of DINOv2 (ViT with patches of 14 pixels), with its preprocessor."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    heads = max(1, width // 64)
+    config = Dinov2Config(
+        hidden_size=width, num_hidden_layers=depth, num_attention_heads=heads, image_size=518, patch_size=14
+    )
+    state = random_state({name: tuple(t.shape) for name, t in Dinov2Model(config).state_dict().items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config.architectures = ["Dinov2Model"]
+    config.save_pretrained(folder)
+    preprocessor = {
+        **{"do_resize": True, "size": {"shortest_edge": 256}, "resample": 3},
+        **{"do_center_crop": True, "crop_size": {"height": 224, "width": 224}},
+        **{"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return state
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

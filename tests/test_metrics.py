@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.evaluation import METRICS, cluster_bootstrap, interval_over_seeds, score
+from fewshot_flair.evaluation import METRICS, cluster_bootstrap, interval_over_seeds, intervals, score
 from fewshot_flair.evaluation.priors import correct_prior, estimate_prior
 from fewshot_flair.evaluation.statistics import average_ranks, overtakes, paired_comparisons
 
@@ -84,6 +84,23 @@ def test_interval_over_seeds():
     assert mean - low == pytest.approx(high - mean)
     assert np.isnan(interval_over_seeds([5.0])[1:]).all()
     assert np.isnan(interval_over_seeds([np.nan])).all()
+
+
+def test_cluster_bootstrap_is_the_plain_one_whatever_is_scored_at_once(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(3)
+    y, patients = rng.integers(0, 3, 60), np.repeat(np.arange(20), 3)
+    predicted = np.where(rng.random((2, 60)) < 0.6, y, (y + 1) % 3)
+    draws = np.random.default_rng(5).multinomial(20, np.full(20, 1 / 20), size=50)
+    plain = []
+    for weights in draws:
+        rows = np.repeat(np.arange(60), weights[patients])
+        recalls = [[np.mean(p[rows][y[rows] == c] == c) for c in np.unique(y[rows])] for p in predicted]
+        plain.append(np.mean([np.mean(r) for r in recalls]))
+    expected = np.quantile(plain, [0.025, 0.975])
+    for at_once in (50, 7, 1):
+        monkeypatch.setattr(intervals, "WEIGHT_BYTES", at_once * 8 * 20)
+        found = cluster_bootstrap(y, predicted, patients, 3, resamples=50, seed=5)
+        assert found == pytest.approx(tuple(expected))
 
 
 def test_cluster_bootstrap_keeps_eyes_together():

@@ -9,6 +9,9 @@ from fewshot_flair.errors import InputError
 
 __all__ = ["cluster_bootstrap", "interval_over_seeds"]
 
+WEIGHT_BYTES = 64 * 2**20
+"""Memory for the resamples that are scored at once."""
+
 
 def interval_over_seeds(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
     """Mean and Student-t interval of the mean over support-set draws.
@@ -72,19 +75,24 @@ def cluster_bootstrap(
     if y_pred.shape[1] != len(y_true):
         raise InputError(f"bootstrap: {y_pred.shape} predictions for {len(y_true)} labels")
     names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    images = np.zeros((len(names), n_classes))
-    np.add.at(images, (cluster, y_true), 1.0)
-    correct = np.zeros((len(names), len(y_pred), n_classes))
-    for episode, predicted in enumerate(y_pred):
-        np.add.at(correct[:, episode], (cluster, y_true), (predicted == y_true).astype(np.float64))
-    weights = np.random.default_rng(seed).multinomial(
-        len(names), np.full(len(names), 1 / len(names)), size=resamples
-    )
-    drawn_images = (weights @ images)[:, None, :]
-    drawn_correct = np.einsum("rp,pbc->rbc", weights.astype(np.float64), correct, optimize=True)
-    present = drawn_images > 0
-    recall = np.divide(drawn_correct, drawn_images, out=np.zeros_like(drawn_correct), where=present)
-    balanced = (recall.sum(axis=2) / present.sum(axis=2)).mean(axis=1)
+    n = len(names)
+    cell = cluster * n_classes + y_true
+    images = np.bincount(cell, minlength=n * n_classes)
+    # As small as the counts allow: a million patients and 20 episodes of 5 classes are 100 MB.
+    counts = np.empty((1 + len(y_pred), n * n_classes), np.min_scalar_type(int(images.max())))
+    counts[0] = images
+    for episode, predicted in enumerate(y_pred, 1):
+        counts[episode] = np.bincount(cell[predicted == y_true], minlength=n * n_classes)
+    rng = np.random.default_rng(seed)
+    balanced = np.empty(resamples)
+    block = max(1, WEIGHT_BYTES // (8 * n))
+    for start in range(0, resamples, block):
+        rows = slice(start, min(start + block, resamples))
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=rows.stop - start).astype(np.float64)
+        drawn = np.stack([weights @ part.reshape(n, n_classes).astype(np.float64) for part in counts])
+        present = drawn[0] > 0
+        recall = np.divide(drawn[1:], drawn[0], out=np.zeros_like(drawn[1:]), where=present)
+        balanced[rows] = (recall.sum(axis=2) / present.sum(axis=1)).mean(axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(balanced, [tail, 1 - tail])
     return float(low), float(high)

@@ -141,7 +141,7 @@ def evaluate_adapter(
     n_classes = len(clinic.classes)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
     rows: list[dict[str, Any]] = []
-    predicted: list[NDArray[np.int64]] = []
+    predicted: list[NDArray[np.unsignedinteger]] = []
     scores = []
     seconds = 0.0
     notes: list[str] = []
@@ -164,7 +164,7 @@ def evaluate_adapter(
             moved = _moved(given, source, clinic.test.y, prior)
             scored = score(clinic.test.y, moved, ordinal=clinic.ordinal)
             scores.append(scored)
-            predicted.append(moved.argmax(axis=1))
+            predicted.append(moved.argmax(axis=1).astype(np.min_scalar_type(n_classes)))
             values = (
                 *(seed, int(counts.sum()), *scored.values.values()),
                 *(*scored.recall.tolist(), *scored.specificity.tolist(), *counts.tolist()),

@@ -42,7 +42,7 @@ class Timing:
     """One way on one set of photographs."""
 
     way: str
-    images: int
+    images: int  # those encoded; photographs that are there twice are encoded once
     seconds: float
     core_seconds: float
     network_seconds: float
@@ -135,7 +135,8 @@ def show(console: Console, title: str, timings: Sequence[Timing]) -> list[dict[s
         table.add_column(heading, justify="right" if heading else "left")
     rows: list[dict[str, object]] = []
     for timing in timings:
-        near = cosines(exact.features[: timing.images], timing.features[: len(exact.features)])
+        both = min(len(exact.features), len(timing.features))  # the papers' way may have had fewer
+        near = cosines(exact.features[:both], timing.features[:both])
         cores = timing.core_seconds / timing.images
         row = {
             "way": timing.way,

@@ -1,4 +1,4 @@
-"""A bank of a million rows: what opening, drawing, streaming and checking it cost, in time and memory.
+"""A bank of a million rows: what opening, drawing, streaming and testing on it cost, in time and memory.
 
     python recipes/bench-extract/million.py [--rows 10000,100000,1000000] [--folder DIR]
 
@@ -21,11 +21,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from fewshot_flair import EpisodeSampler, TextPrototypes
 from fewshot_flair.features import FeatureBank, FeatureSource
 from fewshot_flair.features.compaction import SHARD_ROWS
+from fewshot_flair.features.keys import hex_keys
 from fewshot_flair.features.shards import row_checks, write_shard
+from fewshot_flair.studies import AdapterSpec, EncodedClinic, evaluate_adapter
+from fewshot_flair.studies.clinic import EncodedRows, join_sides
 
 DIMS = {"backbone": 2048, "embedding": 512}
+CLASSES = 5
 BLOCK = 4096
 
 
@@ -63,10 +68,23 @@ def fill(folder: Path, n: int) -> float:
     return time.perf_counter() - began
 
 
-def memory() -> float:
-    """Memory this process holds now, in megabytes."""
+def memory(line: str = "VmRSS") -> float:
+    """Memory this process holds now (``VmHWM``: at the most since it started), in megabytes."""
     status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1000
+    return int(status.split(f"{line}:")[1].split()[0]) / 1000
+
+
+def clinic_of(bank: FeatureBank, keys: np.ndarray) -> EncodedClinic:
+    """A clinic that adapts on 1,000 of the rows and is tested on all others, two images a patient."""
+    n = len(keys)
+    y = np.random.default_rng(1).integers(0, CLASSES, n)
+    patients = [f"P{i // 2}" for i in range(n)]
+    images = [""] * n
+    rows = EncodedRows(y, images, patients, images, hex_keys(keys), bank)
+    names = [f"grade {number}" for number in range(CLASSES)]
+    text = TextPrototypes(names, np.random.default_rng(2).random((CLASSES, DIMS["embedding"])), 4.6)
+    train, test = (rows.take(part) for part in np.split(np.arange(n), [1000]))
+    return join_sides("random", names, True, train, test, DIMS, text)
 
 
 def measure(folder: Path, n: int) -> dict[str, float]:
@@ -84,6 +102,12 @@ def measure(folder: Path, n: int) -> dict[str, float]:
     for start in range(0, n, BLOCK):
         bank.read(keys[start : start + BLOCK], "embedding")
     streamed = time.perf_counter()
+    held_after = memory()
+    clinic = clinic_of(bank, keys)
+    episodes = EpisodeSampler(16).sample_many(clinic.train.y, range(20), classes=clinic.classes)
+    listed, ready = memory(), time.perf_counter()
+    evaluate_adapter(clinic, AdapterSpec("ss-text+"), episodes)
+    evaluated = time.perf_counter()
     size = sum(path.stat().st_size for path in bank.folder.rglob("*") if path.is_file())
     return {
         "rows": n,
@@ -91,7 +115,10 @@ def measure(folder: Path, n: int) -> dict[str, float]:
         "draw 20 episodes": drawn - opened,
         "memory": held - empty,
         "stream embeddings": streamed - drawn,
-        "memory after": memory() - empty,
+        "memory after": held_after - empty,
+        "evaluate 20 episodes": evaluated - ready,
+        "memory of rows": listed - held_after,
+        "memory of evaluation": memory("VmHWM") - listed,
         "bytes a row": size / n,
     }
 
@@ -140,6 +167,9 @@ def main() -> None:
         "memory MB",
         "read all s",
         "memory after MB",
+        "test on all s",
+        "rows MB",
+        "test MB",
         "B/row",
     ):
         table.add_column(heading, justify="right")

@@ -122,7 +122,8 @@ def test_without_prototypes_text_based_adapters_are_left_out(tmp_path: Path, par
         app, [*asked, "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
     )
     assert done.exit_code == 0, done.output
-    assert "zero-shot is left out" in done.output
+    assert "left out, as features has no text: zero-shot, lp, clip-adapter, ss-text, ss-text+" in done.output
+    assert "ss " in done.output
     assert "(backbone 64" in done.output
 
 

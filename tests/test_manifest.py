@@ -125,7 +125,14 @@ def test_class_order(tmp_path: Path, labels: list[str], classes: list[str], ordi
 def test_class_order_given_and_stated(tmp_path: Path):
     path = clinic(tmp_path, "image,label,stage\na.png,late,2\nb.png,early,1\nc.png,late,2\n")
     given = Manifest.read(path, classes=["late", "early", "cured"])
-    assert (given.classes, given.ordinal, given.y.tolist()) == (["late", "early", "cured"], True, [0, 1, 0])
+    assert (given.classes, given.ordinal, given.y.tolist()) == (["late", "early", "cured"], False, [0, 1, 0])
+    assert Manifest.read(path, classes=["late", "early"], ordered=True).ordinal
+    with pytest.raises(InputError, match="the order of early, late is not known; name the classes in theirs"):
+        Manifest.read(path, ordered=True)
+    grades = clinic(tmp_path, "image,label\na.png,mild\nb.png,severe\n")
+    assert Manifest.read(grades, classes=["mild", "moderate", "severe"]).ordinal
+    assert not Manifest.read(grades, classes=["severe", "mild"]).ordinal
+    path = clinic(tmp_path, "image,label,stage\na.png,late,2\nb.png,early,1\nc.png,late,2\n")
     stated = Manifest.read(path, order_column="stage")
     assert (stated.classes, stated.ordinal) == (["early", "late"], True)
     with pytest.raises(InputError, match="gives 'late' both 1 and 2"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fewshot_flair.adapters import registry
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.studies.adaptation import run_adaptation, usable_adapters
 from fewshot_flair.studies.clinic import check_no_leak
+from fewshot_flair.studies.code import code_digest
 from fewshot_flair.studies.design import Study
 from fewshot_flair.studies.evaluate import AdapterSpec, evaluate_adapter
 from fewshot_flair.studies.report import write_report
@@ -241,6 +245,42 @@ def test_adapter_spec():
     assert spec.label == "tip-adapter(alpha=2, beta=5.5)"
     with pytest.raises(InputError, match="parameter=value"):
         AdapterSpec.parse("lp:fast")
+
+
+ADAPTER = """
+from fewshot_flair.adapters import Adapter, cosine_head, register
+
+@register
+class Scaled(Adapter):
+    name = "scaled"
+    summary = "text prototypes times a factor"
+
+    def fit_batch(self, batch):
+        return cosine_head(batch.xp, 2 * batch.prototypes.prototypes, batch.prototypes.scale)
+"""
+
+
+def test_cells_of_an_edited_adapter_are_computed_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    path, digests = tmp_path / "scaled_adapter.py", []
+    for text in (ADAPTER, ADAPTER + "# edited", ADAPTER):
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location("scaled_adapter", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "scaled_adapter", module)
+        spec.loader.exec_module(module)
+        digests.append(code_digest("scaled"))
+    assert digests[0] == digests[2] != digests[1]
+    assert code_digest("ss-text") == code_digest("lp") != digests[0]
+
+
+def test_so_are_those_of_an_adapter_that_was_typed(monkeypatch):
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    digests = []
+    for factor in (1, 2, 1):
+        exec(ADAPTER.replace("2 *", f"{factor} *"), {"__name__": "__console__"})
+        digests.append(code_digest("scaled"))
+    assert digests[0] == digests[2] != digests[1]
 
 
 def test_other_images_under_the_same_names_are_other_cells(planted_clinic, tmp_path):

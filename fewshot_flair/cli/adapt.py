@@ -49,6 +49,7 @@ def adapt(
         ),
     ] = False,
     classes: options.Classes = None,
+    ordered: options.Ordered = False,
     image_column: options.ImageColumn = "image",
     label_column: options.LabelColumn = "label",
     patient_column: options.PatientColumn = "patient_id",
@@ -118,7 +119,12 @@ def adapt(
     from fewshot_flair.cli import show
     from fewshot_flair.cli.prepare import parse_shots, split_names
     from fewshot_flair.episodes import EpisodeSampler
-    from fewshot_flair.studies.adaptation import DEFAULT_ADAPTERS, run_adaptation, usable_adapters
+    from fewshot_flair.studies.adaptation import (
+        DEFAULT_ADAPTERS,
+        WITHOUT_TEXT,
+        run_adaptation,
+        usable_adapters,
+    )
     from fewshot_flair.studies.design import DataSet, EncoderChoice, data_name
     from fewshot_flair.studies.evaluate import AdapterSpec
     from fewshot_flair.studies.imported import FEATURES, holds_features
@@ -143,6 +149,7 @@ def adapt(
         test_on=str(test_on) if test_on else None,
         test_images=str(test_images) if test_images else None,
         classes=split_names(classes),
+        ordered=ordered,
         image_column=image_column,
         label_column=label_column,
         patient_column=patient_column,
@@ -165,9 +172,12 @@ def adapt(
             before=lambda has_text: usable_adapters(specs, has_text=has_text),
         )
     usable, left_out = usable_adapters(specs, has_text=clinic.text is not None)
+    if clinic.text is None and not adapter:
+        usable += [AdapterSpec(name) for name in WITHOUT_TEXT]
     show.clinic(console, clinic)
-    for spec in left_out:
-        console.print(f"[yellow]{spec.label} is left out: {encoder} has no text[/]")
+    if left_out:
+        labels = ", ".join(spec.label for spec in left_out)
+        console.print(f"[yellow]left out, as {encoder} has no text: {labels}[/]\n", soft_wrap=True)
     with show.status(console) as tell:
         adaptation = run_adaptation(
             clinic,

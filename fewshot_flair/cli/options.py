@@ -34,6 +34,14 @@ Classes = Annotated[
         rich_help_panel="Data",
     ),
 ]
+Ordered = Annotated[
+    bool,
+    typer.Option(
+        "--ordered",
+        help="The order of --classes is one of grades (known for numbers and for diabetic retinopathy).",
+        rich_help_panel="Data",
+    ),
+]
 SkipBad = Annotated[
     bool,
     typer.Option(

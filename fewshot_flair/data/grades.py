@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["SCALES", "class_order", "stated_order"]
+__all__ = ["SCALES", "class_order", "is_known_order", "stated_order"]
 
 SCALES: tuple[tuple[frozenset[str], ...], ...] = (
     # International Clinical Diabetic Retinopathy severity scale (Wilkinson et al., Ophthalmology 2003).
@@ -69,6 +69,11 @@ def class_order(labels: Sequence[str]) -> tuple[list[str], bool]:
         if len(distinct) > 1 and None not in grades and len(set(grades)) == len(grades):
             return sorted(distinct, key=lambda label: rank[_folded(label)]), True
     return distinct, False
+
+
+def is_known_order(classes: Sequence[str]) -> bool:
+    """Whether classes stand in an order that means something by itself: of numbers, or of a known scale."""
+    return class_order(classes) == (list(classes), True)
 
 
 def _folded(label: str) -> str:

@@ -67,6 +67,7 @@ class Manifest:
         clinic_column: str = "clinic",
         order_column: str | None = None,
         classes: Sequence[str] | None = None,
+        ordered: bool = False,
         skip_bad: bool = False,
         check_images: bool = True,
         labels_required: bool = True,
@@ -88,7 +89,10 @@ class Manifest:
         order_column : str, optional
             A column that gives each label its place in the order (such as ``dr_grade``).
         classes : sequence of str, optional
-            The classes in their order; a label that is none of them makes its row bad.
+            The classes in the order of the classifier's columns; a label that is none of them makes its row
+            bad.
+        ordered : bool
+            State that this order is one of grades, where it is neither numeric nor that of a known scale.
         skip_bad : bool
             Go on without the bad rows and record them in `skipped`, instead of raising.
         check_images : bool
@@ -132,7 +136,7 @@ class Manifest:
         if not keep:
             raise InputError(f"{source}: no usable row is left of {len(paths) + len(table.bad)}")
         frame = frame_of(table, paths, keep)
-        order, ordinal = classes_of(frame, table, keep, classes, order_column, source)
+        order, ordinal = classes_of(frame, table, keep, classes, ordered, order_column, source)
         skipped = sorted([*table.bad, *bad.values()], key=lambda row: row.row)
         manifest = cls(path, order, ordinal, frame, skipped)
         manifest._refuse_parted_patients()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewshot_flair.data.grades import class_order, stated_order
+from fewshot_flair.data.grades import class_order, is_known_order, stated_order
 from fewshot_flair.data.tables import SPLITS, Table
 from fewshot_flair.errors import InputError
 
@@ -40,6 +40,7 @@ def classes_of(
     table: Table,
     keep: list[int],
     classes: Sequence[str] | None,
+    ordered: bool,
     order_column: str | None,
     source: str,
 ) -> tuple[list[str], bool]:
@@ -49,7 +50,7 @@ def classes_of(
         order = [str(name) for name in classes]
         if len(set(order)) < len(order):
             raise InputError(f"classes are {', '.join(order)}; each must be named once")
-        return order, True
+        return order, ordered or is_known_order(order)
     spelled: dict[str, str] = {}
     for label in labels:
         if spelled.setdefault(label.casefold(), label) != label:
@@ -58,7 +59,12 @@ def classes_of(
                 f"{source}: labels {other!r} and {label!r} differ only in case; write one of them"
             )
     if order_column is None:
-        return class_order(labels)
+        order, known = class_order(labels)
+        if ordered and not known:
+            raise InputError(
+                f"{source}: the order of {', '.join(order)} is not known; name the classes in theirs (--classes)"
+            )
+        return order, known
     ranked = [
         (table.columns["label"][i], table.columns["order"][i]) for i in keep if table.columns["label"][i]
     ]

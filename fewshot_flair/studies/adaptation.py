@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
     from fewshot_flair.studies.clinic import EncodedClinic
 
-__all__ = ["DEFAULT_ADAPTERS", "Adaptation", "run_adaptation", "usable_adapters"]
+__all__ = ["DEFAULT_ADAPTERS", "WITHOUT_TEXT", "Adaptation", "run_adaptation", "usable_adapters"]
 
 DEFAULT_ADAPTERS = ("zero-shot", "lp", "logistic", "clip-adapter", "ss-text", "ss-text+")
+WITHOUT_TEXT = ("ss",)
+"""What joins the default adapters where there is no text, and so only `logistic` of them is left."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fewshot_flair import __version__
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.studies.code import code_digest
 from fewshot_flair.studies.evaluate import AdapterSpec
 
 CELL_FORMAT = 2
@@ -38,6 +39,7 @@ class DataSet(_Strict):
     test_on: str | None = None
     test_images: str | None = None
     classes: list[str] | None = None
+    ordered: bool = False
     image_column: str = "image"
     label_column: str = "label"
     patient_column: str = "patient_id"
@@ -277,7 +279,7 @@ class Cell:
     def key(self, common: dict[str, Any], fingerprints: Sequence[str]) -> str:
         """Digest of everything its results depend on: 16 hex digits, the name of its file."""
         parts = {
-            "made_by": [CELL_FORMAT, __version__],
+            "made_by": [CELL_FORMAT, __version__, code_digest(self.adapter.name)],
             "common": common,
             "fingerprints": list(fingerprints),
             "clinics": [self.data.train_clinics, self.data.test_clinics],

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fewshot_flair.data.grades import is_known_order
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError
 from fewshot_flair.features.imports import ImportedFeatures, import_features
@@ -100,16 +101,16 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
 def _classes(
     data: DataSet, files: dict[str, Path], found: dict[str, ImportedFeatures]
 ) -> tuple[list[str], bool]:
-    """Names of the classes, and whether they are ordered: stated by whoever names them, unknown for numbers."""
+    """Names of the classes, and whether they are ordered; numbers here are places of prototypes, not grades."""
     n_classes = max(each.n_classes for each in found.values())
     if data.classes is None:
-        return [str(number) for number in range(n_classes)], False
+        return [str(number) for number in range(n_classes)], data.ordered
     if len(data.classes) != n_classes:
         raise InputError(
             f"{len(data.classes)} classes are named, and {files['train'].name} has {n_classes}; "
             "name each in the order of its labels 0, 1, …"
         )
-    return list(data.classes), True
+    return list(data.classes), data.ordered or is_known_order(data.classes)
 
 
 def row_names(path: Path, found: ImportedFeatures) -> list[str]:

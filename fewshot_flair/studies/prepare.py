@@ -64,6 +64,7 @@ def read_manifests(
             label_column=data.label_column,
             patient_column=data.patient_column,
             classes=classes,
+            ordered=data.ordered,
             skip_bad=data.skip_bad,
         )
 

@@ -109,7 +109,7 @@ def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
             "extraction": {"encoded": 0, "from_bank": len(y)},
             "twins": [],
             "prompts": "expert",
-            "prompts_digest": "expert",
+            "text_digest": "expert",
             "skipped": [{"row": 3, "image": "<b>gone</b>.jpg", "reason": "is not there"}],
         },
     )

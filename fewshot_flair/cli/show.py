@@ -121,9 +121,12 @@ def clinic(to: Console, encoded: EncodedClinic) -> None:
         to.print(f"[yellow]{escape(warning)}[/]")
     if twins := encoded.provenance["twins"]:
         one, other = (escape(Path(path).name) for path in twins[0])
-        to.print(
-            f"[yellow]{len(twins)} photographs are there under two names, the first as {one} and {other}[/]"
-        )
+        if encoder["name"] == FEATURES:
+            said = f"{len(twins)} test rows are the very numbers of training rows, the first {other} of {one}: the "
+            said += "same photograph on both sides, which flatters"
+        else:
+            said = f"{len(twins)} photographs are there under two names, the first as {one} and {other}"
+        to.print(f"[yellow]{said}[/]", soft_wrap=True)
     if skipped:
         to.print(f"[yellow]{len(skipped)} bad rows skipped; run.json lists them[/]")
     to.print()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.cache import cache_folder
-from fewshot_flair.errors import InputError
+from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.features.index import KeyIndex
 from fewshot_flair.features.keys import Keys, as_keys, hex_keys
 from fewshot_flair.features.shards import Shard, replace_file, row_checks, write_shard
@@ -80,13 +80,16 @@ class FeatureBank:
             return bank
         folder = root / "banks" / f"{_plain(source.name)}-{source.fingerprint_id[:16]}"
         made = FeatureSource(source.name, dict(source.fingerprint), dict(source.feature_dims))
-        described = description(made)
-        stored = folder / "bank.json"
-        # Whatever else lies under this name is damage: the name holds the fingerprint.
-        if not stored.is_file() or stored.read_bytes() != described:
+        there = _known(folder)
+        if there is None:
             _make_folder(folder)
-            replace_file(stored, [described])
-        return cls(folder, made)
+            replace_file(folder / "bank.json", [description(made)])
+        elif there.feature_dims != made.feature_dims:
+            raise InputError(
+                f"the bank at {folder} holds {_widths(there)}, and these are {_widths(made)} of the same "
+                "fingerprint; give another --cache"
+            )
+        return cls(folder, there or made)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # another process opens the files anew; maps and indexes stay here
@@ -122,14 +125,15 @@ class FeatureBank:
         raise InputError(f"{self.folder}: shards vanish faster than they can be opened; is a disk failing?")
 
     def _list_shards(self) -> None:
-        found = sorted((self.folder / "shards").glob("*.safetensors"))
         shards, unreadable = {}, []
-        for path in found:
+        for path in sorted(filter(Shard.is_one, (self.folder / "shards").glob("*.safetensors"))):
             known = self._shards.get(path.name)
             try:
                 shards[path.name] = known or Shard(path, self.feature_dims)
             except ValueError:
                 unreadable.append(path)
+            if known is not None and known.look_at_mark():
+                self._indexes = {}  # another process has marked rows of it as damaged since
         self._shards, self.unreadable = shards, unreadable
 
     @property
@@ -261,7 +265,10 @@ class FeatureBank:
         path = write_shard(
             self.folder / "shards", len(stored), self.feature_dims, lambda name: [columns[name]]
         )
-        self._shards[path.name] = Shard(path, self.feature_dims)
+        try:
+            self._shards[path.name] = Shard(path, self.feature_dims)
+        except FileNotFoundError:  # another process has joined it into a larger one already
+            self.refresh()
 
     def text(self, key: str) -> TextPrototypes | None:
         """Text prototypes stored under `key` (any string), or None; damaged ones count as absent."""
@@ -296,8 +303,20 @@ def text_is_sound(path: Path) -> bool:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] == digest
 
 
+def _known(folder: Path) -> FeatureSource | None:
+    """What a bank's folder says of itself; None where it is not there, or damaged and to be written anew."""
+    try:
+        return read_description(folder)
+    except (InputError, MissingFileError):
+        return None
+
+
+def _widths(source: FeatureSource) -> str:
+    return ", ".join(f"{kind} {width}" for kind, width in source.feature_dims.items())
+
+
 def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.") or "encoder"
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[:80] or "encoder"
 
 
 def _text_name(key: str) -> str:

@@ -12,12 +12,14 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from fewshot_flair.features.bank import RECENT_ROWS, FeatureBank
-from fewshot_flair.features.shards import Shard, write_shard
+from fewshot_flair.features.shards import Shard, is_being_written, write_shard
 
 __all__ = ["SHARD_ROWS", "bank_lock", "compact"]
 
 SHARD_ROWS = 65_536
 """Rows of a full-grown shard, which is never written again (0.67 GB at 2048 + 512 numbers a row)."""
+MANY_SHARDS = 400
+"""Each open shard holds a file handle, of which a process usually has 1,024."""
 _BLOCK = 1024
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -32,12 +34,14 @@ def compact(bank: FeatureBank, *, at_least: int = 2) -> None:
 
     A row is copied a few times in all, however large the bank grows. Rows marked as damaged and second rows
     of a key are left behind. The new shard is in place before the old ones go, so that a process killed
-    here leaves nothing worse than duplicates; readers keep what they have open. Where another process is
-    at it already, this returns at once.
+    here leaves nothing worse than duplicates; readers keep what they have open. Where another process holds
+    the lock (it compacts or verifies), this returns at once, unless so many shards are open already that
+    the process would soon run out of file handles: then it waits.
     """
     try:
-        with bank_lock(bank, timeout=0):
-            _sweep(bank.folder / "shards")
+        with bank_lock(bank, timeout=-1 if len(bank.shards) > MANY_SHARDS else 0):
+            for folder in (bank.folder, bank.folder / "shards", bank.folder / "text"):
+                _sweep(folder)
             bank.refresh()
             young = [shard for shard in bank.shards if shard.n < RECENT_ROWS]
             if len(young) >= at_least:
@@ -73,7 +77,9 @@ def _sweep(folder: Path) -> None:
         host, pid = path.name.removeprefix(".tmp-").rsplit("-", 2)[:2]
         try:
             age = time.time() - path.stat().st_mtime
-            if age > _ABANDONED_SECONDS or (host == socket.gethostname() and not _alive(int(pid))):
+            dead = host == socket.gethostname() and not _alive(int(pid))
+            # a process that seems dead may live in another container: then it holds its file's lock
+            if (dead or age > _ABANDONED_SECONDS) and not is_being_written(path):
                 path.unlink()
         except (FileNotFoundError, ValueError):
             continue

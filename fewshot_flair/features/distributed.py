@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.features.pipeline import Progress, Run, failure_reason
+from fewshot_flair.features.pipeline import Progress, Run, encode_batch, failure_reason, prepare_keyed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -32,6 +33,7 @@ __all__ = ["DistributedRun", "EncodedShard", "connect", "encode_shard"]
 
 SHARD_IMAGES = 64
 HASHED_AT_ONCE = 64
+WORKERS_WITHIN = 30.0
 SHARDS_AHEAD = 3
 """Shards handed out for each worker: one at work, the others on their way."""
 
@@ -44,6 +46,8 @@ class EncodedShard:
     ----------
     rows : list of int
         Places, in the shard, of the photographs that could be read.
+    keys : list of str
+        Keys of the bytes that were read, one for each of `rows`.
     columns : dict of float32 arrays [len(rows), width]
     refused : dict of int to str
         Reasons why the others could not.
@@ -52,6 +56,7 @@ class EncodedShard:
     """
 
     rows: list[int] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     columns: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -64,7 +69,7 @@ def connect(scheduler: str) -> Iterator[Client]:
     Raises
     ------
     InputError
-        If Dask is not installed, or no scheduler answers.
+        If Dask is not installed, no scheduler answers, it has no workers, or it goes away meanwhile.
     """
     try:
         from distributed import Client, LocalCluster
@@ -87,7 +92,30 @@ def connect(scheduler: str) -> Iterator[Client]:
             "give tcp://HOST:PORT, or a number of processes to start here"
         ) from error
     with client:
-        yield client
+        try:
+            client.wait_for_workers(1, timeout=WORKERS_WITHIN)
+        except TimeoutError as error:
+            raise InputError(
+                f"the Dask scheduler at {scheduler} has had no worker for {WORKERS_WITHIN:.0f} s; start some: "
+                f"dask worker {scheduler}"
+            ) from error
+        try:
+            yield client
+        except _lost() as error:
+            raise InputError(
+                f"the Dask scheduler at {scheduler} went away ({type(error).__name__}); what was encoded is kept, "
+                "and the same command goes on from there"
+            ) from error
+
+
+def _lost() -> tuple[type[BaseException], ...]:
+    """What Dask raises once there is no scheduler any more."""
+    from concurrent.futures import CancelledError
+
+    from distributed.client import ClosedClientError
+    from distributed.comm.core import CommClosedError
+
+    return CancelledError, ClosedClientError, CommClosedError
 
 
 class DistributedRun(Run):
@@ -131,7 +159,8 @@ class DistributedRun(Run):
                     encode_shard,
                     self._encoder,
                     self.encoder.fingerprint_id,
-                    [path for path, _ in shard],
+                    self.encoder.device,
+                    shard,
                     self.batch_size,
                     pure=False,
                 )
@@ -146,50 +175,55 @@ class DistributedRun(Run):
             path, key = shard[i]
             self.refuse(path, key, reason, state)
         if done.rows:
-            self.store([shard[i][1] for i in done.rows], done.columns, done.seconds, state)
+            read = [(shard[i][0], key) for i, key in zip(done.rows, done.keys, strict=True)]
+            self.store(read, done.columns, done.seconds, state)
 
     def _n_workers(self) -> int:
         return max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
 
 
-def encode_shard(encoder: bytes, fingerprint_id: str, paths: Sequence[str], batch_size: int) -> EncodedShard:
-    """Encode a shard's photographs, in batches of one shape; what a worker runs."""
-    loaded = _loaded(encoder, fingerprint_id)
+def encode_shard(
+    encoder: bytes, fingerprint_id: str, device: str, images: Sequence[tuple[str, str]], batch_size: int
+) -> EncodedShard:
+    """Encode a shard's photographs, path and key each, in batches of one shape; what a worker runs."""
+    loaded = _loaded(encoder, fingerprint_id, device)
     done = EncodedShard()
-    images = []
-    for i, path in enumerate(paths):
+    pixels = []
+    for i, (path, key) in enumerate(images):
         try:
-            images.append(loaded.prepare(path))
+            prepared = prepare_keyed(loaded, path, key)
         except Exception as error:  # a broken file raises whatever its decoder likes
             done.refused[i] = failure_reason(error, path)
         else:
             done.rows.append(i)
-    parts: list[dict[str, NDArray[np.float32]]] = []
+            done.keys.append(prepared.key)
+            pixels.append(prepared.pixels)
     began = time.perf_counter()
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        features = loaded.encode_prepared(np.stack(batch + [batch[-1]] * (batch_size - len(batch))))
-        columns = {"backbone": features.backbone, "embedding": features.embedding}
-        parts.append({name: rows[: len(batch)] for name, rows in columns.items() if rows is not None})
+    parts = [
+        encode_batch(loaded, pixels[start : start + batch_size], batch_size)
+        for start in range(0, len(pixels), batch_size)
+    ]
     done.seconds = time.perf_counter() - began
     done.columns = {name: np.concatenate([part[name] for part in parts]) for name in (parts or [{}])[0]}
     return done
 
 
-_encoders: dict[str, Encoder] = {}
+_encoders: dict[tuple[str, str], Encoder] = {}
+_opening = threading.Lock()
 
 
-def _loaded(encoder: bytes, fingerprint_id: str) -> Encoder:
+def _loaded(encoder: bytes, fingerprint_id: str, device: str) -> Encoder:
     """The encoder, opened once a worker process, if this machine's weights are those that were meant."""
-    if fingerprint_id not in _encoders:
-        opened: Encoder = pickle.loads(encoder)  # noqa: S301 - sent by our own client through Dask, which pickles
-        if opened.fingerprint_id != fingerprint_id:
-            raise InputError(
-                f"the weights or settings of encoder {opened.name!r} on this worker differ from the asking "
-                f"machine's ({opened.fingerprint_id[:12]}, {fingerprint_id[:12]}); give all machines the same"
-            )
-        _encoders[fingerprint_id] = opened
-    return _encoders[fingerprint_id]
+    with _opening:
+        if (fingerprint_id, device) not in _encoders:
+            opened: Encoder = pickle.loads(encoder)  # noqa: S301 - sent by our own client through Dask, which pickles
+            if opened.fingerprint_id != fingerprint_id:
+                raise InputError(
+                    f"the weights or settings of encoder {opened.name!r} on this worker differ from the asking "
+                    f"machine's ({opened.fingerprint_id[:12]}, {fingerprint_id[:12]}); give all machines the same"
+                )
+            _encoders[fingerprint_id, device] = opened
+    return _encoders[fingerprint_id, device]
 
 
 def _unloaded(encoder: Encoder) -> Encoder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,12 +109,13 @@ def _arrays(path: Path) -> dict[str, NDArray]:
                         f"{path.name}: array {name!r} is pickled, and unpickling would run whatever code it "
                         "holds; save it as plain numbers (np.asarray(x, dtype=float)) and try again"
                     ) from error
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise InputError(f"{path.name} is damaged or no .npz file ({error})") from error
+    except InputError:
+        raise
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path.name} is no .npz file; it may be a pickle, which is not opened") from error
+    except Exception as error:  # a damaged file raises whatever its decompression likes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path.name} is damaged or no .npz file ({reason})") from error
     return found
 
 
@@ -139,6 +139,12 @@ def _import_exported(path: Path, arrays: dict[str, NDArray], cache: str | Path |
 
 def _import_published(path: Path, arrays: dict[str, NDArray], cache: str | Path | None) -> ImportedFeatures:
     features = _numbers(path, arrays, "feats_ds", 2)
+    infinite = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(infinite):
+        raise InputError(
+            f"{path.name}: feats_ds[{infinite[0]}] is not finite, nor are {len(infinite) - 1} more rows; "
+            "leave them out"
+        )
     text = _published_text(path, arrays)
     y = _published_labels(path, arrays, len(features), text)
     kind = "embedding" if text is not None and text.n_features == features.shape[1] else "backbone"
@@ -196,9 +202,8 @@ def _published_text(path: Path, arrays: dict[str, NDArray]) -> TextPrototypes | 
     prototypes = _numbers(path, arrays, name, 2)
     if "logit_scale" not in arrays:
         raise InputError(f"{path.name} has {name} but no logit_scale; both are needed")
-    given = {part: arrays[part] for part in ("samples_text", "labels_text") if part in arrays}
-    samples = _numbers(path, arrays, "samples_text", 2) if len(given) == 2 else None
-    labels = _numbers(path, arrays, "labels_text", 1).astype(np.int64) if len(given) == 2 else None
+    samples = _numbers(path, arrays, "samples_text", 2) if "samples_text" in arrays else None
+    labels = _numbers(path, arrays, "labels_text", 1).astype(np.int64) if "labels_text" in arrays else None
     scale = float(np.asarray(arrays["logit_scale"], dtype=np.float64).reshape(-1)[0])
     return TextPrototypes([str(c) for c in range(len(prototypes))], prototypes, scale, samples, labels)
 

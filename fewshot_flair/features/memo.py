@@ -36,7 +36,7 @@ class KeyMemo:
             self._database = sqlite3.connect(path, timeout=10)
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.execute(
-                "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT, key BLOB, digest BLOB) "
+                "CREATE TABLE IF NOT EXISTS seen (path BLOB PRIMARY KEY, stamp TEXT, key BLOB, digest BLOB) "
                 "WITHOUT ROWID"
             )
         except sqlite3.Error as error:
@@ -44,7 +44,7 @@ class KeyMemo:
 
     def keys(
         self, paths: Sequence[str], run: Callable[[Callable, Iterable], Iterator] = map
-    ) -> list[tuple[str | None, OSError | None]]:
+    ) -> list[tuple[str | None, Exception | None]]:
         """Key of each file, or None and the reason why it cannot be read.
 
         Parameters
@@ -61,16 +61,19 @@ class KeyMemo:
         ):
             results.append((key, error))
             if key is not None and stamp:
-                learned.append((path, stamp, bytes.fromhex(key), _digest(path, stamp, bytes.fromhex(key))))
+                # file names need not be text: on Linux they are bytes
+                name, raw = os.fsencode(path), bytes.fromhex(key)
+                learned.append((name, stamp, raw, _digest(name, stamp, raw)))
         self._learn(learned)
         return results
 
     def paths(self, keys: Iterable[str]) -> dict[str, str]:
         """A path of each key, where one is remembered."""
         found = {}
-        for key in keys:
-            for (path,) in self._query("SELECT path FROM files WHERE key = ? LIMIT 1", [bytes.fromhex(key)]):
-                found[key] = path
+        wanted = [bytes.fromhex(key) for key in keys]
+        for part, marks in _parts(wanted):
+            for path, key in self._query(f"SELECT path, key FROM seen WHERE key IN ({marks})", part):  # noqa: S608
+                found[key.hex()] = os.fsdecode(path)
         return found
 
     def close(self) -> None:
@@ -81,16 +84,14 @@ class KeyMemo:
 
     def _look_up(self, paths: Sequence[str]) -> dict[str, tuple[str, bytes]]:
         known = {}
-        for start in range(0, len(paths), _ASKED_AT_ONCE):
-            part = paths[start : start + _ASKED_AT_ONCE]
-            marks = ",".join("?" * len(part))
+        for part, marks in _parts([os.fsencode(path) for path in paths]):
             rows = self._query(
-                f"SELECT path, stamp, key, digest FROM files WHERE path IN ({marks})",  # noqa: S608
+                f"SELECT path, stamp, key, digest FROM seen WHERE path IN ({marks})",  # noqa: S608
                 part,
             )
             for path, stamp, key, digest in rows:
                 if _digest(path, stamp, key) == digest:
-                    known[path] = (stamp, key)
+                    known[os.fsdecode(path)] = (stamp, key)
         return known
 
     def _query(self, statement: str, values: Sequence[object]) -> list[tuple]:
@@ -102,12 +103,12 @@ class KeyMemo:
             self._give_up(error)
             return []
 
-    def _learn(self, rows: Sequence[tuple[str, str, bytes, bytes]]) -> None:
+    def _learn(self, rows: Sequence[tuple[bytes, str, bytes, bytes]]) -> None:
         if self._database is None or not rows:
             return
         try:
             with self._database:
-                self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+                self._database.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             self._give_up(error)
 
@@ -118,7 +119,14 @@ class KeyMemo:
             self.path.unlink(missing_ok=True)
 
 
-def _key(asked: tuple[str, tuple[str, bytes] | None]) -> tuple[str | None, str, OSError | None]:
+def _parts(values: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
+    """Values a few hundred at a time, with as many question marks."""
+    for start in range(0, len(values), _ASKED_AT_ONCE):
+        part = values[start : start + _ASKED_AT_ONCE]
+        yield part, ",".join("?" * len(part))
+
+
+def _key(asked: tuple[str, tuple[str, bytes] | None]) -> tuple[str | None, str, Exception | None]:
     """Key of a file, the stamp to remember it by (empty if it is known or may yet change), and the error."""
     path, known = asked
     try:
@@ -129,9 +137,9 @@ def _key(asked: tuple[str, tuple[str, bytes] | None]) -> tuple[str | None, str, 
         key = image_key(path)
         settled = time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_SECONDS
         return key, stamp if settled else "", None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         return None, "", error
 
 
-def _digest(path: str, stamp: str, key: bytes) -> bytes:
-    return hashlib.blake2b(f"{path}\0{stamp}\0".encode() + key, digest_size=8).digest()
+def _digest(path: bytes, stamp: str, key: bytes) -> bytes:
+    return hashlib.blake2b(b"\0".join([path, stamp.encode(), key]), digest_size=8).digest()

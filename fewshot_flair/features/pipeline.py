@@ -16,18 +16,23 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from fewshot_flair.data.tables import SkippedRow
+from fewshot_flair.errors import InputError
 from fewshot_flair.features.bank import FeatureBank
 from fewshot_flair.features.compaction import compact
+from fewshot_flair.features.keys import image_key
 from fewshot_flair.features.memo import KeyMemo
 
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
 
-__all__ = ["Extraction", "Progress", "Run", "failure_reason"]
+__all__ = ["Extraction", "Prepared", "Progress", "Run", "encode_batch", "failure_reason", "prepare_keyed"]
 
 HASH_BLOCK = 1024
 COMPACT_EVERY = 64
-REFRESH_SECONDS = 5.0
+REFRESH_SECONDS = 1.0
+MOST_PROCESSES = 64
+ROUNDS = 3
+"""How often photographs are looked at anew that changed under the run's hands."""
 
 
 @dataclass
@@ -71,7 +76,8 @@ class Extraction:
     skipped : list of SkippedRow
         Images that could not be read, with reasons (row 0 where paths were given).
     encoded, cached : int
-        Images encoded now, and images whose features were there already.
+        Images encoded now, and images whose features were there already; a photograph that is there twice
+        is encoded once, and its second name is in neither.
     seconds, network_seconds : float
         Wall time, and the part of it spent in the network.
     """
@@ -120,13 +126,17 @@ class Run:
             compact(self.bank)
 
     def fill(self, paths: Sequence[str]) -> None:
-        """Go through all paths; from the back, if another process is going through them from the front."""
+        """Go through all paths; from another place, if other processes are going through them from the front."""
         state = Progress(len(set(paths)))
         order = list(dict.fromkeys(paths))
-        with _turn(self.bank.folder) as first:
-            if not first:
-                order.reverse()
-            self.encode_all(order, state)
+        with _turn(self.bank.folder) as place:
+            self.encode_all(_from_place(order, place), state)
+            for _ in range(ROUNDS):
+                if not (order := self._left(order)):
+                    break
+                self.encode_all(order, state)
+            for path in self._left(order):
+                self.refused[path] = "changes while it is read; wait until whatever writes it is done"
         keys = self.result.keys
         self.refused |= {path: self._bad_keys[keys[path]] for path in keys if keys[path] in self._bad_keys}
         self.result.keys = {path: keys[path] for path in paths if path in keys and path not in self.refused}
@@ -138,20 +148,28 @@ class Run:
         """Apply a function to many things at once, in order."""
         return self._pool.map(function, items)
 
+    def _left(self, paths: Sequence[str]) -> list[str]:
+        """Paths whose key has no features yet: files that changed between hashing and decoding."""
+        keys = self.result.keys
+        found = [path for path in paths if path in keys and path not in self.refused]
+        found = [path for path in found if keys[path] not in self._bad_keys]
+        lacking = set(self.bank.missing([keys[path] for path in found]))
+        return [path for path in found if keys[path] in lacking]
+
     def encode_all(self, paths: Sequence[str], state: Progress) -> None:
         """Encode those of the paths that the bank lacks, batch by batch."""
-        batch: list[tuple[str, NDArray[np.float32]]] = []
-        for key, prepared in self._prepared(paths, state):
-            batch.append((key, prepared))
+        batch: list[Prepared] = []
+        for prepared in self._prepared(paths, state):
+            batch.append(prepared)
             if len(batch) == self.batch_size:
                 self._encode(batch, state)
                 batch = []
         if batch:
             self._encode(batch, state)
 
-    def _prepared(self, paths: Sequence[str], state: Progress) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def _prepared(self, paths: Sequence[str], state: Progress) -> Iterator[Prepared]:
         """Prepared images in order, a bounded number of them made ahead by the threads."""
-        waiting: deque[tuple[str, str, Future[NDArray[np.float32]]]] = deque()
+        waiting: deque[tuple[str, str, Future[Prepared]]] = deque()
         work = self.missing(paths, state)
         more = True
         while more or waiting:
@@ -160,8 +178,7 @@ class Run:
                 if item is None:
                     more = False
                     break
-                path, key = item
-                waiting.append((path, key, self._pool.submit(self.encoder.prepare, path)))
+                waiting.append((*item, self._pool.submit(prepare_keyed, self.encoder, *item)))
             if not waiting:
                 continue
             path, key, future = waiting.popleft()
@@ -169,7 +186,7 @@ class Run:
             if (error := future.exception()) is not None:
                 self.refuse(path, key, failure_reason(error, path), state)
             else:
-                yield key, future.result()
+                yield future.result()
 
     def missing(self, paths: Sequence[str], state: Progress) -> Iterator[tuple[str, str]]:
         """Paths whose key the bank lacks, each key once, hashed a block at a time."""
@@ -183,10 +200,11 @@ class Run:
                 else:
                     keys[path] = key
             self.result.keys |= keys
-            lacking = set(self.bank.missing(list(keys.values()))) - asked
+            lacking = set(self.bank.missing(list(keys.values())))
+            self.result.cached += sum(key not in lacking and key not in asked for key in keys.values())
+            lacking -= asked
             asked |= lacking
             state.done += len(keys) - len(lacking)
-            self.result.cached += len(keys) - len(lacking)
             self.tell(state)
             for path, key in keys.items():
                 if key in lacking:
@@ -200,65 +218,114 @@ class Run:
             self._bad_keys[key] = reason
         state.done += 1
 
-    def _encode(self, batch: list[tuple[str, NDArray[np.float32]]], state: Progress) -> None:
+    def _encode(self, batch: list[Prepared], state: Progress) -> None:
         batch = self._not_yet_there(batch, state)
         if not batch:
             return
-        keys = [key for key, _ in batch]
-        images = np.stack([image for _, image in batch] + [batch[-1][1]] * (self.batch_size - len(batch)))
         began = time.perf_counter()
-        features = self.encoder.encode_prepared(images)
-        ended = time.perf_counter()
-        columns = {"backbone": features.backbone, "embedding": features.embedding}
-        kept = {name: rows[: len(keys)] for name, rows in columns.items() if rows is not None}
-        self.store(keys, kept, ended - began, state)
+        columns = encode_batch(self.encoder, [image.pixels for image in batch], self.batch_size)
+        seconds = time.perf_counter() - began
+        self.store([(image.path, image.key) for image in batch], columns, seconds, state)
 
     def store(
-        self, keys: list[str], columns: Mapping[str, NDArray[np.float32]], seconds: float, state: Progress
+        self,
+        images: Sequence[tuple[str, str]],
+        columns: Mapping[str, NDArray[np.float32]],
+        seconds: float,
+        state: Progress,
     ) -> None:
-        """Put encoded images into the bank and tell how far it is; `seconds` were spent in the network."""
-        self.bank.append(keys, **columns)
+        """Put encoded images, path and key each, into the bank; `seconds` were spent in the network."""
+        finite = np.all([np.isfinite(rows).all(axis=1) for rows in columns.values()], axis=0)
+        for i in np.flatnonzero(~finite).tolist():
+            self.refuse(*images[i], "gives features that are not finite numbers", state)
+        kept = [images[i] for i in np.flatnonzero(finite).tolist()]
+        self.result.keys |= kept  # a file that changed since it was hashed has another key now
+        self.bank.append([key for _, key in kept], **{name: rows[finite] for name, rows in columns.items()})
         self._appended += 1
         if self._appended % COMPACT_EVERY == 0:
             compact(self.bank, at_least=COMPACT_EVERY)
-        self.result.encoded += len(keys)
+        self.result.encoded += len(kept)
         self.result.network_seconds += seconds
-        state.encoded += len(keys)
-        state.done += len(keys)
+        state.encoded += len(kept)
+        state.done += len(kept)
         state.seconds = time.perf_counter() - self._began
         self.tell(state)
 
-    def _not_yet_there(
-        self, batch: list[tuple[str, NDArray[np.float32]]], state: Progress
-    ) -> list[tuple[str, NDArray[np.float32]]]:
+    def _not_yet_there(self, batch: list[Prepared], state: Progress) -> list[Prepared]:
         """Leave out what another process has encoded meanwhile."""
-        if time.monotonic() - self._refreshed < REFRESH_SECONDS:
-            return batch
-        self.bank.refresh()
-        self._refreshed = time.monotonic()
-        lacking = set(self.bank.missing([key for key, _ in batch]))
-        there = len(batch) - len(lacking)
-        self.result.cached += there
-        state.done += there
-        return [item for item in batch if item[0] in lacking]
+        if time.monotonic() - self._refreshed >= REFRESH_SECONDS:
+            self.bank.refresh()
+            self._refreshed = time.monotonic()
+        lacking = set(self.bank.missing([image.key for image in batch]))
+        there = [image for image in batch if image.key not in lacking]
+        self.result.keys |= {image.path: image.key for image in there}
+        self.result.cached += len(there)
+        state.done += len(there)
+        return [image for image in batch if image.key in lacking]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photograph as the network takes it, float32 [3, S, S], and the key of the bytes that it was made of."""
+
+    path: str
+    key: str
+    pixels: NDArray[np.float32]
+
+
+def prepare_keyed(encoder: Encoder, path: str, key: str) -> Prepared:
+    """Decode and prepare a photograph; what is stored under a key must have been made of just those bytes.
+
+    A file may be replaced between being hashed and being decoded, so it is hashed again afterwards.
+    """
+    for _ in range(ROUNDS):
+        pixels = encoder.prepare(path)
+        now = image_key(path)
+        if now == key:
+            return Prepared(path, key, pixels)
+        key = now
+    raise InputError(f"{path} changes while it is read; wait until whatever writes it is done")
+
+
+def encode_batch(
+    encoder: Encoder, images: Sequence[NDArray[np.float32]], batch_size: int
+) -> dict[str, NDArray[np.float32]]:
+    """Features by kind of at most `batch_size` prepared images, in a batch filled up to that shape."""
+    batch = np.stack([*images, *[images[-1]] * (batch_size - len(images))])
+    features = encoder.encode_prepared(batch)
+    columns = {"backbone": features.backbone, "embedding": features.embedding}
+    return {name: rows[: len(images)] for name, rows in columns.items() if rows is not None}
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[bool]:
-    """Hold the lock of the process that fills from the front; False where another holds it."""
-    lock = FileLock(folder / "filling.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
+def _turn(folder: Path) -> Iterator[int]:
+    """Hold a process's place among those that fill a bank: 0 for the first, 1 for the second, and so on."""
+    for place in range(MOST_PROCESSES):
+        lock = FileLock(folder / f"filling-{place}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        except OSError:  # a bank that may only be read; if something is missing, adding it will say so
+            break
+        try:
+            yield place
+        finally:
+            lock.release()
         return
-    except OSError:  # a bank that may only be read; if something is missing, adding it will say so
-        yield True
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    yield 0
+
+
+def _from_place(paths: list[str], place: int) -> list[str]:
+    """The order in which a process takes the paths, so that several meet as late as may be.
+
+    The first goes from the front, the second from the back, and each further one from a point far from
+    those of the others (multiples of the golden section).
+    """
+    if place == 1:
+        return paths[::-1]
+    start = int(len(paths) * (place * 0.6180339887 % 1))
+    return paths[start:] + paths[:start]
 
 
 def failure_reason(error: BaseException | None, path: str) -> str:

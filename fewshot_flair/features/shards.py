@@ -10,24 +10,30 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import secrets
 import socket
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.features.keys import KEY_BYTES
 
-__all__ = ["CHECK_BYTES", "Shard", "header", "replace_file", "row_checks", "shard_bytes", "write_shard"]
+__all__ = [
+    *("CHECK_BYTES", "Shard", "header", "is_being_written", "new_file"),
+    *("replace_file", "row_checks", "shard_bytes", "sync_folder", "write_shard"),
+]
 
 CHECK_BYTES = 8
 _ALIGN = 64
+_NAME = re.compile(r"[0-9a-f]+-[0-9a-f]{8}-[0-9]+\.safetensors")
 
 
 def header(n: int, dims: Mapping[str, int]) -> bytes:
@@ -65,12 +71,23 @@ def row_checks(keys: NDArray[np.uint8], features: Mapping[str, NDArray[np.float3
     return np.frombuffer(bytes(checks), np.uint8).reshape(-1, CHECK_BYTES)
 
 
-@dataclass(frozen=True, eq=False)
 class Shard:
     """An open shard; it stays good if the file is removed.
 
     Whole columns are views of the mapped file. A few rows are read with a call each instead: the kernel
     maps far more than is touched, and a process that drew some episodes would seem to hold gigabytes.
+
+    Parameters
+    ----------
+    path : Path
+    dims : mapping of str to int
+        Widths of the bank's features.
+
+    Attributes
+    ----------
+    damaged : int64 array
+        Rows that `verify` found damaged, as of the last `look_at_mark`; they count as absent, all of them
+        where the note of them is itself damaged.
 
     Raises
     ------
@@ -80,22 +97,28 @@ class Shard:
         If the file is not as long as its name says.
     """
 
-    path: Path
-    dims: Mapping[str, int]
-    _file: int = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        file = os.open(self.path, os.O_RDONLY)
-        weakref.finalize(self, os.close, file)
-        object.__setattr__(self, "_file", file)
-        size = os.fstat(file).st_size
-        if size != shard_bytes(self.n, self.dims):
-            raise ValueError(f"{self.path.name} has {size} bytes, not {shard_bytes(self.n, self.dims)}")
+    def __init__(self, path: Path, dims: Mapping[str, int]) -> None:
+        self.path, self.dims = path, dims
+        self.damaged: NDArray[np.int64] = np.empty(0, np.int64)
+        self._noted: tuple[int, int] | None = None
+        # The note before the file: a file that is still there afterwards was not marked and then joined away
+        # by another process in between.
+        self.look_at_mark()
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        size = os.fstat(self._file).st_size
+        if size != shard_bytes(self.n, dims):
+            raise ValueError(f"{path.name} has {size} bytes, not {shard_bytes(self.n, dims)}")
 
     @cached_property
     def n(self) -> int:
         """Number of rows."""
         return int(self.path.stem.rsplit("-", 1)[1])
+
+    @staticmethod
+    def is_one(path: Path) -> bool:
+        """Whether a file's name is that of a shard; other files in a bank are not looked at."""
+        return _NAME.fullmatch(path.name) is not None
 
     @cached_property
     def _map(self) -> mmap.mmap:
@@ -148,24 +171,28 @@ class Shard:
         """File in which `verify` notes damaged rows."""
         return self.path.with_suffix(".damaged")
 
-    @cached_property
-    def damaged(self) -> NDArray[np.int64]:
-        """Rows that `verify` found damaged; they count as absent, all of them where the note is damaged."""
+    def look_at_mark(self) -> bool:
+        """Read the note of damaged rows if it is not the one read before; says whether it was another."""
         try:
-            raw = self.mark.read_bytes()
+            status = self.mark.stat()
+            noted, raw = (status.st_mtime_ns, status.st_ino), self.mark.read_bytes()
         except FileNotFoundError:
-            return np.empty(0, np.int64)
-        rows, digest = raw[:-CHECK_BYTES], raw[-CHECK_BYTES:]
-        if hashlib.blake2b(rows, digest_size=CHECK_BYTES).digest() != digest:
-            return np.arange(self.n)
-        return np.frombuffer(rows, np.int64)
+            noted, raw = None, b""
+        if noted == self._noted:
+            return False
+        self._noted, self.damaged = noted, np.empty(0, np.int64)
+        if noted is not None:
+            rows, digest = raw[:-CHECK_BYTES], raw[-CHECK_BYTES:]
+            sound = hashlib.blake2b(rows, digest_size=CHECK_BYTES).digest() == digest
+            self.damaged = np.frombuffer(rows, np.int64) if sound else np.arange(self.n)
+        return True
 
     def mark_damaged(self, rows: NDArray[np.int64]) -> None:
         """Note that these rows are damaged, in place of what was noted before."""
         raw = np.asarray(rows, np.int64).tobytes()
         digest = hashlib.blake2b(raw, digest_size=CHECK_BYTES).digest()
         replace_file(self.mark, [raw, digest])
-        self.__dict__.pop("damaged", None)
+        self.look_at_mark()
 
 
 def write_shard(
@@ -185,7 +212,9 @@ def write_shard(
     sync : bool
         Whether the rows must outlast a power failure (they outlast the process's death in any case).
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
     name = f"{time.time_ns():016x}-{secrets.token_hex(4)}-{n}.safetensors"
 
     def parts() -> Iterator[bytes]:
@@ -198,12 +227,27 @@ def write_shard(
 
 
 def replace_file(path: Path, parts: Iterable[bytes], *, sync: bool = True) -> Path:
-    """Put a file in its place in one step: whoever looks sees all of the old one or all of the new."""
+    """Put a file of these parts in its place in one step, as `new_file` does."""
+    with new_file(path, sync=sync) as file:
+        for part in parts:
+            file.write(part)
+    return path
+
+
+@contextmanager
+def new_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Open a file that takes its place when it is whole: whoever looks sees all of the old one or of the new.
+
+    Parameters
+    ----------
+    sync : bool
+        Whether it must outlast a power failure (it outlasts the process's death in any case).
+    """
     temporary = path.with_name(f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:
-            for part in parts:
-                file.write(part)
+            _try_lock(file)
+            yield file
             file.flush()
             if sync:
                 os.fsync(file.fileno())
@@ -211,9 +255,35 @@ def replace_file(path: Path, parts: Iterable[bytes], *, sync: bool = True) -> Pa
     finally:
         temporary.unlink(missing_ok=True)
     if sync:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    return path
+        sync_folder(path.parent)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process, of this or another container, is writing a temporary file of `replace_file`."""
+    try:
+        with path.open("rb") as file:
+            return not _try_lock(file)
+    except FileNotFoundError:
+        return True  # it is in its place by now
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    """Lock a file until it is closed; False where somebody else holds it. Without locks, nobody does."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlast a power failure."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

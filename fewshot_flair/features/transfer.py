@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fewshot_flair.features.bank import FeatureBank
 from fewshot_flair.features.compaction import compact
 from fewshot_flair.features.keys import hex_keys
-from fewshot_flair.features.shards import replace_file
+from fewshot_flair.features.shards import new_file, replace_file
 from fewshot_flair.features.source import description
 from fewshot_flair.features.verify import sound_blocks
 
@@ -74,14 +74,12 @@ def export_bank(bank: FeatureBank, path: str | Path) -> int:
         "fingerprint": bank.source.fingerprint,
     }
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.part")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+    with new_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         source = np.array(json.dumps(told, ensure_ascii=False))
         _store(archive, "source", (), source, source.dtype)
         _store(archive, "keys", keys.shape, keys, keys.dtype)
         for name, width in bank.feature_dims.items():
             _store(archive, name, (len(keys), width), column(name), np.dtype(np.float32))
-    temporary.replace(path)
     return len(keys)
 
 

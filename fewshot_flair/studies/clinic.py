@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.data.knowledge import descriptions
+from fewshot_flair.data.knowledge import prompts as in_template
 from fewshot_flair.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("EncodedClinic", "EncodedRows", "check_no_leak"),
-    *("encode_clinic", "join_sides", "kind_at_hand", "text_prototypes"),
+    *("encode_clinic", "join_sides", "kind_at_hand", "text_digest", "text_prototypes"),
 ]
 
 
@@ -69,7 +71,7 @@ class EncodedRows:
     def digest(self) -> str:
         """Hex sha256 of which images these are, with what labels, patients and clinics."""
         content = json.dumps([self.keys, self.y.tolist(), self.patients, self.clinics], ensure_ascii=False)
-        return hashlib.sha256(content.encode()).hexdigest()
+        return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
 
     def take(self, rows: NDArray[np.int64]) -> EncodedRows:
         """The given rows, in the given order."""
@@ -204,24 +206,37 @@ def text_prototypes(
     prompts: str | Mapping[str, Sequence[str]] = "expert",
 ) -> TextPrototypes:
     """The classes' prototypes, from the bank where it has them, else from the text tower."""
-    if isinstance(prompts, str) and prompts not in ("expert", "names"):
-        raise InputError(f"prompts {prompts!r}: give expert, names, or a mapping of class to descriptions")
-    asked = [list(classes), prompts if isinstance(prompts, str) else {k: list(v) for k, v in prompts.items()}]
+    described = _described(classes, prompts)
+    # what the texts are and not what they are called: a dictionary that changes changes the prototypes
+    asked = [[name, in_template(texts, encoder.template)] for name, texts in described.items()]
     key = hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
     stored = bank.text(key)
     if stored is not None:
         return stored
-    if isinstance(prompts, str):
-        made = encoder.prototypes(list(classes), knowledge=prompts == "expert")
-    else:
-        missing = [name for name in classes if name not in prompts]
-        if missing:
-            raise InputError(
-                f"prompts: no description of class {missing[0]!r}; give every class at least one"
-            )
-        made = encoder.prototypes({name: list(prompts[name]) for name in classes})
+    made = encoder.prototypes(described)
     bank.store_text(key, made)
     return made
+
+
+def text_digest(text: TextPrototypes | None) -> str:
+    """Hex sha256 of prototypes and temperature, whatever texts they come from."""
+    if text is None:
+        return hashlib.sha256().hexdigest()
+    raw = np.ascontiguousarray(text.prototypes, dtype=np.float32).tobytes()
+    return hashlib.sha256(raw + np.float32(text.logit_scale).tobytes()).hexdigest()
+
+
+def _described(classes: Sequence[str], prompts: str | Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    if isinstance(prompts, str):
+        if prompts not in ("expert", "names"):
+            raise InputError(
+                f"prompts {prompts!r}: give expert, names, or a mapping of class to descriptions"
+            )
+        return {name: descriptions(name) if prompts == "expert" else [name] for name in classes}
+    missing = [name for name in classes if name not in prompts]
+    if missing:
+        raise InputError(f"prompts: no description of class {missing[0]!r}; give every class at least one")
+    return {name: list(prompts[name]) for name in classes}
 
 
 def check_no_leak(train: EncodedRows, test: EncodedRows) -> None:

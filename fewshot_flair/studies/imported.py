@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.features.imports import ImportedFeatures, import_features
 from fewshot_flair.features.source import FeatureSource, differences
 from fewshot_flair.prototypes import TextPrototypes
-from fewshot_flair.studies.clinic import EncodedClinic, EncodedRows, join_sides
+from fewshot_flair.studies.clinic import EncodedClinic, EncodedRows, join_sides, text_digest
 from fewshot_flair.studies.design import DataSet
 
 __all__ = ["FEATURES", "holds_features", "imported_clinic", "made_by", "row_names"]
@@ -40,9 +38,7 @@ def made_by(found: ImportedFeatures) -> FeatureSource:
         return found.bank.source
     told: dict[str, Any] = {"kind": found.kind, "width": found.bank.feature_dims[found.kind]}
     if found.text is not None:
-        raw = np.ascontiguousarray(found.text.prototypes, dtype=np.float32).tobytes()
-        told["prototypes"] = hashlib.sha256(raw).hexdigest()
-        told["logit_scale"] = round(found.text.logit_scale, 6)
+        told["prototypes"] = text_digest(found.text)
     return FeatureSource(FEATURES, told, dict(found.bank.feature_dims))
 
 
@@ -124,11 +120,27 @@ def _rows(path: Path, found: ImportedFeatures) -> EncodedRows:
     return EncodedRows(
         y=found.y,
         images=names,
-        patients=[f"image {name}" for name in names],
+        patients=[f"image {key}" for key in found.keys],
         clinics=[""] * len(names),
         keys=found.keys,
         bank=found.bank,
     )
+
+
+def _same_rows(clinic: EncodedClinic) -> list[list[str]]:
+    """Rows of the test side whose numbers are those of a training row: (training, test), by their names."""
+    kind = next(iter(clinic.feature_dims))
+    seen: dict[bytes, str] = {}
+    for part in clinic.train.chunks():
+        rows = clinic.train.read(kind, part)
+        seen |= {row.tobytes(): name for row, name in zip(rows, clinic.train.images[part], strict=True)}
+    found = []
+    for part in clinic.test.chunks():
+        rows = clinic.test.read(kind, part)
+        for row, name in zip(rows, clinic.test.images[part], strict=True):
+            if (first := seen.get(row.tobytes())) is not None:
+                found.append([first, name])
+    return found
 
 
 def _provenance(
@@ -159,8 +171,8 @@ def _provenance(
             "fingerprint": dict(source.fingerprint),
         },
         "extraction": {"encoded": 0, "from_bank": n},
-        "twins": [],
+        "twins": _same_rows(clinic),
         "prompts": prompts,
-        "prompts_digest": hashlib.sha256(json.dumps(prompts).encode()).hexdigest(),
+        "text_digest": text_digest(clinic.text),
         "skipped": [],
     }

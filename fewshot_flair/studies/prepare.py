@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.studies.clinic import EncodedClinic, encode_clinic
+from fewshot_flair.studies.clinic import EncodedClinic, encode_clinic, text_digest
 from fewshot_flair.studies.design import DataSet, EncoderChoice
 from fewshot_flair.studies.imported import FEATURES, holds_features, imported_clinic
 
@@ -152,7 +150,6 @@ def prepare_clinic(
         other_patients=data.other_patients,
     )
     clinic = _only_clinics(clinic, data.train_clinics, data.test_clinics)
-    said = json.dumps(prompts if isinstance(prompts, str) else dict(prompts), ensure_ascii=False)
     # both sides of one manifest bring its skipped rows
     skipped = list(dict.fromkeys([*train.skipped, *test.skipped, *extracted.skipped]))
     provenance = {
@@ -169,8 +166,10 @@ def prepare_clinic(
         },
         "extraction": {"encoded": extracted.encoded, "from_bank": extracted.cached},
         "twins": [list(pair) for pair in extracted.twins],
-        "prompts": json.loads(said),
-        "prompts_digest": hashlib.sha256(said.encode()).hexdigest(),
+        "prompts": prompts
+        if isinstance(prompts, str)
+        else {name: list(texts) for name, texts in prompts.items()},
+        "text_digest": text_digest(clinic.text),
         "skipped": [{"row": s.row, "image": s.image, "reason": s.reason} for s in skipped],
     }
     return replace(clinic, provenance=provenance)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def plan_tasks(study: Study, clinics: dict[tuple[str, str, str], EncodedClinic],
             *clinic.classes,
             str(clinic.ordinal),
             provenance["encoder"]["fingerprint_id"],
-            provenance["prompts_digest"],
+            provenance["text_digest"],
         ]
         path = out / "cells" / f"{cell.key(study.common(), fingerprints)}.parquet"
         tasks.append(Task(cell, clinic, study, path))
@@ -178,6 +177,7 @@ def _table(task: Task, outcome: Outcome) -> pa.Table:
 def _keep(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, partial)
-    partial.replace(path)
+    from fewshot_flair.features.shards import new_file
+
+    with new_file(path) as file:
+        pq.write_table(table, file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,9 @@ from safetensors.numpy import load_file
 
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.features import FeatureBank, FeatureSource, image_key
+from fewshot_flair.features import bank as bank_module
 from fewshot_flair.features.compaction import compact
+from fewshot_flair.features.shards import new_file, write_shard
 from fewshot_flair.features.verify import verify
 from fewshot_flair.prototypes import TextPrototypes
 
@@ -240,7 +243,9 @@ import sys
 from pathlib import Path
 from test_bank import SOURCE, rows
 from fewshot_flair.features import FeatureBank
+from fewshot_flair.features import bank as bank_module
 from fewshot_flair.features.compaction import compact
+from fewshot_flair.features.shards import new_file, write_shard
 bank = FeatureBank.open(Path(sys.argv[1]), SOURCE)
 first, last, step = map(int, sys.argv[2:5])
 print("ready", flush=True)
@@ -289,6 +294,86 @@ def test_two_processes_fill_one_bank(tmp_path: Path):
     assert len(bank) == 400
     assert same(bank, 0, 400)
     assert verify(bank) == []
+
+
+def flip_last_byte(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+
+
+def test_a_row_joined_away_while_it_is_added_is_still_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bank, other = filled(tmp_path, n=6), FeatureBank.open(tmp_path, SOURCE)
+
+    def write_and_be_overtaken(*args, **options):
+        path = write_shard(*args, **options)
+        compact(other)
+        return path
+
+    monkeypatch.setattr(bank_module, "write_shard", write_and_be_overtaken)
+    bank.append(*rows(6, 9))
+    assert same(bank, 0, 9)
+
+
+def test_what_verify_condemned_stays_so_for_processes_that_had_opened_it_before(tmp_path: Path):
+    bank = filled(tmp_path, n=6)
+    late = FeatureBank.open(bank.folder)
+    assert same(late, 0, 6)
+    flip_last_byte(bank.shards[-1].path)
+    (damage,) = verify(bank)
+    compact(late)
+    assert late.missing(rows(0, 6)[0]) == [damage.key]
+    assert FeatureBank.open(bank.folder).missing(rows(0, 6)[0]) == [damage.key]
+    assert len(late) == 5
+
+
+def test_a_reader_learns_of_damage_when_it_looks_anew(tmp_path: Path):
+    bank = filled(tmp_path, n=6)
+    reader = FeatureBank.open(bank.folder)
+    assert reader.missing(rows(0, 6)[0]) == []
+    flip_last_byte(bank.shards[-1].path)
+    (damage,) = verify(bank)
+    reader.refresh()
+    assert reader.missing(rows(0, 6)[0]) == [damage.key]
+
+
+def test_a_bank_is_not_taken_over_by_other_widths_of_its_fingerprint(tmp_path: Path):
+    filled(tmp_path, n=6)
+    narrow = FeatureSource(SOURCE.name, SOURCE.fingerprint, {"backbone": 6})
+    with pytest.raises(
+        InputError, match="holds backbone 6, embedding 3, and these are backbone 6 of the same"
+    ):
+        FeatureBank.open(tmp_path, narrow)
+    renamed = FeatureSource("TOY", SOURCE.fingerprint, SOURCE.feature_dims)
+    FeatureBank.open(tmp_path, renamed)
+    assert same(FeatureBank.open(tmp_path, SOURCE), 0, 6)
+
+
+def test_other_files_in_a_bank_are_not_looked_at(tmp_path: Path):
+    bank = filled(tmp_path, n=6)
+    (bank.folder / "shards" / "copy.safetensors").write_bytes(b"?")
+    (bank.folder / "shards" / "notes.txt").write_text("mine")
+    assert same(FeatureBank.open(tmp_path, SOURCE), 0, 6)
+    compact(bank)
+    assert verify(bank) == []
+    assert (bank.folder / "shards" / "copy.safetensors").exists()
+
+
+def test_what_another_container_is_writing_is_left_alone(tmp_path: Path):
+    bank = filled(tmp_path, n=6)
+    host, dead = socket.gethostname(), subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    held, left = (bank.folder / "shards" / f".tmp-{host}-{dead.pid}-{name}" for name in ("aaaa", "bbbb"))
+    left.write_bytes(b"half")
+    with new_file(held.with_name("whole")) as file:
+        (being_written,) = (bank.folder / "shards").glob(f".tmp-{host}-{os.getpid()}-*")
+        being_written.rename(held)
+        file.write(b"all of it")
+        compact(bank)
+        assert held.exists()
+        assert not left.exists()
+        held.rename(being_written)
+    assert held.with_name("whole").read_bytes() == b"all of it"
 
 
 def test_the_default_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

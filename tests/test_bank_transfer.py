@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,20 @@ def test_other_files_are_refused(tmp_path: Path, parity: dict[str, np.ndarray]):
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="damaged"):
         import_features(tmp_path / "cut.npz")
+    rng = np.random.default_rng(0)
+    whole = tmp_path / "squeezed.npz"
+    np.savez_compressed(whole, feats_ds=parity["feats_train"], refs_ds=parity["refs_train"])
+    raw = whole.read_bytes()
+    for place in rng.integers(0, len(raw), 40):
+        damaged = bytearray(raw)
+        damaged[place] ^= 0xFF
+        (tmp_path / "flipped.npz").write_bytes(damaged)
+        with contextlib.suppress(InputError):  # and nothing else
+            import_features(tmp_path / "flipped.npz", tmp_path / "flipped")
+    endless = parity["feats_train"].copy()
+    endless[499, 2] = np.nan
+    with pytest.raises(InputError, match=r"feats_ds\[499\] is not finite"):
+        import_features(published(tmp_path / "nan.npz", parity, feats_ds=endless), tmp_path)
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     with pytest.raises(InputError, match="holds a; a file of features has"):
         import_features(tmp_path / "other.npz")

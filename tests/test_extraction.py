@@ -24,6 +24,7 @@ from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, ResNetConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork, save_network
 from fewshot_flair.errors import InputError
 from fewshot_flair.features import FeatureBank, extract, image_key
+from fewshot_flair.features import memo as memo_module
 from fewshot_flair.features.memo import KeyMemo
 from fewshot_flair.features.verify import verify
 
@@ -180,6 +181,101 @@ def test_an_interrupted_call_keeps_what_is_done(tmp_path: Path, encoder: Encoder
     assert len(FeatureBank.open(tmp_path, encoder)) == 8
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]
     assert extract(paths, encoder, bank, batch_size=4).encoded == 12
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_file_replaced_before_it_is_decoded_is_kept_under_its_own_bytes(
+    tmp_path: Path, encoder: Encoder, workers: int
+):
+    paths = photographs(tmp_path / "photos", 12)
+    others = photographs(tmp_path / "others", 2, 50)
+    original = image_key(paths[-1])
+    bank = FeatureBank.open(tmp_path, encoder)
+
+    def replace(state):
+        if state.encoded == 1:
+            paths[-1].write_bytes(others[0].read_bytes())
+
+    done = extract(paths, encoder, bank, batch_size=1, workers=workers, progress=replace)
+    assert done.keys[str(paths[-1])] == image_key(others[0])
+    assert original not in bank
+    expected = encoder.encode_images(others[:1]).backbone
+    np.testing.assert_allclose(bank.read([done.keys[str(paths[-1])]], "backbone"), expected, atol=1e-6)
+
+
+def test_a_twin_of_a_file_that_was_replaced_is_encoded_too(tmp_path: Path, encoder: Encoder):
+    paths = photographs(tmp_path / "photos", 8)
+    twin = tmp_path / "photos" / "twin.png"
+    twin.write_bytes(paths[-1].read_bytes())
+    other = photographs(tmp_path / "others", 1, 50)[0]
+    bank = FeatureBank.open(tmp_path, encoder)
+
+    def replace(state):
+        if state.encoded == 1:
+            paths[-1].write_bytes(other.read_bytes())
+
+    done = extract([*paths, twin], encoder, bank, batch_size=1, workers=1, progress=replace)
+    assert bank.missing(list(done.keys.values())) == []
+    assert done.keys[str(twin)] == image_key(twin)
+    assert done.encoded == 9
+
+
+def test_features_that_are_not_finite_refuse_their_photograph_alone(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+):
+    paths = photographs(tmp_path / "photos", 6)
+    whole = type(encoder).encode_prepared
+    third = encoder.prepare(paths[3])
+
+    def overflow(self, batch):
+        features = whole(self, batch)
+        features.backbone[[(image == third).all() for image in batch]] = np.inf
+        return features
+
+    monkeypatch.setattr(type(encoder), "encode_prepared", overflow)
+    bank = FeatureBank.open(tmp_path, encoder)
+    done = extract(paths, encoder, bank, batch_size=4, skip_bad=True)
+    assert [(row.image, row.reason) for row in done.skipped] == [
+        (str(paths[3]), "gives features that are not finite numbers")
+    ]
+    assert len(bank) == done.encoded == 5
+
+
+def test_file_names_need_not_be_text(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memo_module, "_SETTLED_SECONDS", -1)
+    folder = os.fsencode(tmp_path / "photos")
+    (tmp_path / "photos").mkdir()
+    (path,) = photographs(tmp_path / "plain", 1)
+    latin = Path(os.fsdecode(folder + b"/M\xfcller.png"))
+    latin.write_bytes(path.read_bytes())
+    bank = FeatureBank.open(tmp_path, encoder)
+    for encoded in (1, 0):
+        done = extract([latin, Path("no\0such.png")], encoder, bank, skip_bad=True)
+        assert done.encoded == encoded
+        assert done.keys == {str(latin): image_key(path)}
+        assert "null" in done.skipped[0].reason
+    memo = KeyMemo(bank.folder / "paths.sqlite")
+    assert memo.paths([image_key(path)]) == {image_key(path): str(latin)}
+
+
+def test_processes_that_fill_one_bank_share_the_work(tmp_path: Path, tiny: Path, encoder: Encoder):
+    photographs(tmp_path / "photos", 120)
+    slow = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from fewshot_flair.encoders import load_encoder\n"
+        "from fewshot_flair.features import FeatureBank, extract\n"
+        "encoder = load_encoder(sys.argv[1])\n"
+        "kind, network = type(encoder), type(encoder).encode_prepared\n"
+        "kind.encode_prepared = lambda self, batch: time.sleep(0.05) or network(self, batch)\n"
+        "paths = sorted(Path(sys.argv[2]).glob('*.png'))\n"
+        "print(extract(paths, encoder, FeatureBank.open(sys.argv[3], encoder), batch_size=1).encoded)\n"
+    )
+    command = [sys.executable, "-c", slow, str(tiny), str(tmp_path / "photos"), str(tmp_path / "bank")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    encoded = [int(process.communicate()[0]) for process in processes]
+    assert len(FeatureBank.open(tmp_path / "bank", encoder)) == 120
+    assert 120 <= sum(encoded) < 240, encoded
 
 
 def test_a_bank_of_another_encoder_is_refused(tmp_path: Path, tiny: Path, encoder: Encoder):

@@ -103,6 +103,25 @@ def test_features_of_another_model_are_refused(
         prepare_clinic(data(caches[0], other), CHOICE, cache=tmp_path / "cache")
 
 
+def test_files_of_one_name_in_two_folders_are_two_files(tmp_path: Path, parity: Arrays) -> None:
+    paths = []
+    for side in ("train", "test"):
+        (tmp_path / side).mkdir()
+        paths.append(write(tmp_path / side, side, parity).rename(tmp_path / side / "features.npz"))
+    clinic = prepare_clinic(data(*paths), CHOICE, cache=tmp_path / "cache")
+    assert (len(clinic.train), len(clinic.test)) == (500, 64)
+    assert clinic.provenance["twins"] == []
+
+
+def test_test_rows_that_were_trained_on_are_told(
+    tmp_path: Path, caches: tuple[Path, Path], parity: Arrays
+) -> None:
+    leaky = np.concatenate([parity["feats_train"][7:8], parity["feats_test"][1:]])
+    test = write(tmp_path, "test", parity, feats_ds=leaky)
+    clinic = prepare_clinic(data(caches[0], test), CHOICE, cache=tmp_path / "cache")
+    assert clinic.provenance["twins"] == [["MESSIDOR_train_flair.npz[7]", "MESSIDOR_test_flair.npz[0]"]]
+
+
 def test_one_file_alone_is_split(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     clinic = prepare_clinic(data(caches[0], classes=list("abcde")), CHOICE, cache=tmp_path / "cache")
     assert clinic.classes == list("abcde")

@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 
 from fewshot_flair.adapters import registry
+from fewshot_flair.encoders import load_encoder
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.features import FeatureBank
+from fewshot_flair.studies import clinic as clinic_module
 from fewshot_flair.studies.adaptation import run_adaptation, usable_adapters
-from fewshot_flair.studies.clinic import check_no_leak
+from fewshot_flair.studies.clinic import check_no_leak, text_digest, text_prototypes
 from fewshot_flair.studies.code import code_digest
 from fewshot_flair.studies.design import Study
 from fewshot_flair.studies.evaluate import AdapterSpec, evaluate_adapter
@@ -349,3 +352,15 @@ def test_report_with_awkward_names_and_an_undefined_metric(planted_clinic, tmp_p
     assemble(tasks, tmp_path, record(clinic, study) | extra)
     assert "a$^$b" in write_report(tmp_path).read_text()
     assert "a$^$b, mini encoder" not in write_report(tmp_path, "quadratic_kappa").read_text()
+
+
+def test_prototypes_follow_the_dictionary(tmp_path, monkeypatch):
+    encoder = load_encoder("mini")
+    bank = FeatureBank.open(tmp_path, encoder)
+    classes = ["no diabetic retinopathy", "mild diabetic retinopathy"]
+    before = text_prototypes(encoder, bank, classes)
+    assert text_digest(text_prototypes(encoder, bank, classes)) == text_digest(before)
+    monkeypatch.setattr(clinic_module, "descriptions", lambda name: [f"a changed description of {name}"])
+    after = text_prototypes(encoder, bank, classes)
+    assert after.descriptions[classes[0]] == ["a changed description of no diabetic retinopathy"]
+    assert text_digest(after) != text_digest(before)

@@ -71,6 +71,49 @@ def test_grey_of_many_bits_and_inverted(tmp_path: Path):
     assert (read_image(write(tmp_path / "c.dcm", signed, "MONOCHROME2", bits=12, signed=1)) == read).all()
 
 
+def test_eight_bits_in_other_dresses(tmp_path: Path):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert (read_image(write(tmp_path / "a.dcm", 255 - grey, "MONOCHROME1"))[..., 0] == grey).all()
+    signed = (grey.astype(np.int16) - 128).astype(np.int8)
+    assert (read_image(write(tmp_path / "b.dcm", signed, "MONOCHROME2", signed=1))[..., 0] == grey).all()
+    wide = read_image(write(tmp_path / "c.dcm", colours().astype(np.uint16) * 16, "RGB", bits=12))
+    assert (wide == np.rint(colours() * (16 * 255 / 4095)).astype(np.uint8)).all()
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("entry", [np.uint8, np.uint16])
+def test_a_palettes_colours_are_the_same_for_signed_and_unsigned_pixels(
+    tmp_path: Path, signed: int, entry: type
+):
+    path = write(
+        tmp_path / "a.dcm", np.arange(64, dtype=np.uint8).reshape(8, 8), "PALETTE COLOR", signed=signed
+    )
+    content = pydicom.dcmread(path)
+    bits = 8 * np.dtype(entry).itemsize
+    ramp = (np.arange(256) * (257 if entry is np.uint16 else 1)).astype(entry)
+    for channel, table in enumerate((ramp, ramp, ramp[::-1]), start=1):
+        content.add_new((0x0028, 0x1100 + channel), "US", [256, 0, bits])
+        content.add_new((0x0028, 0x1200 + channel), "OW", table.tobytes())
+    content.save_as(path)
+    level = np.arange(64).reshape(8, 8)
+    assert (read_image(path) == np.stack([level, level, 255 - level], axis=2)).all()
+
+
+def test_reading_takes_little_more_memory_than_the_photograph(tmp_path: Path):
+    import tracemalloc
+
+    for name, kind, bits in (("a.dcm", np.uint8, 8), ("b.dcm", np.uint16, 12)):
+        pixels = np.zeros((800, 1000, 3), dtype=kind)
+        path = write(tmp_path / name, pixels, "RGB", bits=bits)
+        read_image(path)
+        tracemalloc.start()
+        read_image(path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        # The file's bytes, the pixels (copied once more where pydicom masks unused bits) and the result.
+        assert peak < 3 * pixels.nbytes + 2 * pixels.size
+
+
 def test_what_holds_no_picture_is_refused_in_a_sentence(tmp_path: Path):
     path = write(tmp_path / "a.dcm", colours(), "RGB")
     raw = path.read_bytes()

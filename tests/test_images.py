@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ from skimage.filters import threshold_li
 from skimage.measure import label, regionprops
 
 from fewshot_flair.data import decoding
+from fewshot_flair.data.checks import image_problem
 from fewshot_flair.data.foreground import crop_foreground, foreground_box, li_threshold
+from fewshot_flair.data.formats import FORMATS
 from fewshot_flair.data.images import ImagePreparation, prepare, read_image
 from fewshot_flair.errors import InputError, MissingFileError
 
@@ -124,6 +128,50 @@ def test_grey_sixteen_bit_and_palette_become_rgb(tmp_path: Path) -> None:
         np.testing.assert_array_equal(rgb, np.stack([grey] * 3, axis=2))
 
 
+def tiff(path: Path, pixels: np.ndarray, photometric: int, sample: int = 1) -> Path:
+    """Write a grey TIFF as Pillow does not: with this photometric tag and sample format."""
+    height, width = pixels.shape
+    tags = [
+        (256, 4, width), (257, 4, height), (258, 3, 8 * pixels.itemsize), (259, 3, 1), (262, 3, photometric),
+        (273, 4, 8 + 2 + 12 * 9 + 4), (278, 4, height), (279, 4, pixels.nbytes), (339, 3, sample),
+    ]  # fmt: skip
+    entries = b"".join(
+        tag.to_bytes(2, "little") + kind.to_bytes(2, "little") + (1).to_bytes(4, "little")
+        + value.to_bytes(4, "little")
+        for tag, kind, value in tags
+    )  # fmt: skip
+    path.write_bytes(
+        b"II*\0\x08\0\0\0" + len(tags).to_bytes(2, "little") + entries + bytes(4) + pixels.tobytes()
+    )
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_tiffs_whose_white_is_zero_are_inverted(tmp_path: Path, kind: type) -> None:
+    grey = eye()[..., 0]
+    pixels = grey.astype(kind) * (257 if kind is np.uint16 else 1)
+    np.testing.assert_array_equal(read_image(tiff(tmp_path / "black.tif", pixels, 1))[..., 0], grey)
+    np.testing.assert_array_equal(read_image(tiff(tmp_path / "white.tif", pixels, 0))[..., 0], 255 - grey)
+    with Image.open(tmp_path / "white.tif") as opened:
+        np.testing.assert_array_equal(read_image(opened)[..., 0], 255 - grey)
+
+
+@pytest.mark.parametrize(("kind", "sample"), [(np.int16, 2), (np.int32, 2), (np.uint32, 1)])
+def test_signed_and_32_bit_pixels_are_refused(tmp_path: Path, kind: type, sample: int) -> None:
+    path = tiff(tmp_path / "wide.tif", eye()[..., 0].astype(kind), 1, sample)
+    with pytest.raises(InputError, match=r"wide\.tif holds signed or 32-bit pixels, whose range is unknown"):
+        read_image(path)
+    with pytest.raises(InputError, match="image holds signed or 32-bit pixels"):
+        read_image(Image.fromarray(eye()[..., 0].astype(np.int32)))
+
+
+def test_sixteen_bit_pgm_is_read(tmp_path: Path) -> None:
+    grey = eye()[..., 0]
+    header = f"P5 {grey.shape[1]} {grey.shape[0]} 65535\n".encode()
+    (tmp_path / "deep.pgm").write_bytes(header + (grey.astype(">u2") * 257).tobytes())
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.pgm")[..., 0], grey)
+
+
 def test_cmyk_is_converted(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), (255, 0, 0)).convert("CMYK").save(tmp_path / "print.jpg", quality=100)
     rgb = read_image(tmp_path / "print.jpg")
@@ -152,6 +200,78 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path, suffix: str) -> Non
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match=rf"half\.{suffix} is truncated or damaged"):
         read_image(path)
+
+
+def test_damage_that_decoders_tell_in_other_ways_is_refused_alike(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "half.jpg")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "half.jpg").read_bytes()[:2000])
+    with (
+        Image.open(tmp_path / "half.jpg") as opened,
+        pytest.raises(InputError, match="image is truncated or damaged"),
+    ):
+        read_image(opened)
+    if "AVIF" in Image.SAVE:
+        Image.fromarray(noise).save(tmp_path / "bad.avif")
+        raw = (tmp_path / "bad.avif").read_bytes()
+        head = raw[: raw.index(b"mdat") + 4]
+        (tmp_path / "bad.avif").write_bytes(head + bytes(len(raw) - len(head)))
+        with pytest.raises(InputError, match=r"bad\.avif is truncated or damaged"):
+            read_image(tmp_path / "bad.avif")
+
+
+def test_a_strip_is_reduced_to_a_row_at_least(tmp_path: Path) -> None:
+    Image.fromarray(np.full((7, 9000, 3), 100, np.uint8)).save(tmp_path / "strip.jpg")
+    rgb = read_image(tmp_path / "strip.jpg", reduce=8)
+    assert rgb.shape[0] >= 1
+    assert rgb.mean() == pytest.approx(100, abs=1)
+
+
+def test_threads_that_decode_leave_the_warning_filters_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{i}.{suffix}" for i in range(4) for suffix in ("jpg", "png", "bmp")]
+    for path in paths:
+        Image.fromarray(eye()).save(path)
+    # Fewer than these have: ``Image.open`` would warn, and they are read all the same.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(8) as pool:
+            shapes = {rgb.shape for rgb in pool.map(read_image, paths * 20)}
+        assert warnings.filters == before
+    assert shapes == {(60, 90, 3)}
+
+
+def saved(folder: Path) -> dict[str, list[Path]]:
+    """A file of each format that Pillow here can write, by format."""
+    files: dict[str, list[Path]] = {}
+    for kind in FORMATS:
+        for suffix in kind.suffixes if kind.plugin in Image.SAVE else ():
+            mode = {".pbm": "1", ".pgm": "L"}.get(suffix, "RGB")
+            path = folder / f"eye{suffix}"
+            Image.fromarray(eye()).convert(mode).save(path, kind.plugin)
+            files.setdefault(kind.name, []).append(path)
+    return files
+
+
+def test_what_a_manifest_takes_is_what_is_read(tmp_path: Path) -> None:
+    Image.init()
+    files = saved(tmp_path)
+    assert {"JPEG", "PNG", "TIFF", "BMP", "GIF", "PNM"} <= set(files)
+    for path in (path for paths in files.values() for path in paths):
+        assert image_problem(path) is None
+        assert read_image(path).shape == (60, 90, 3)
+    (tmp_path / "plain.pbm").write_text("P1\n2 1\n1 0\n")
+    assert image_problem(tmp_path / "plain.pbm") is None
+    assert read_image(tmp_path / "plain.pbm")[0, :, 0].tolist() == [0, 255]
+    for suffix in ("tga", "pcx", "ico"):
+        path = tmp_path / f"toy.{suffix}"
+        Image.fromarray(eye()).save(path)
+        assert image_problem(path) is not None
+        with pytest.raises(InputError, match=rf"toy\.{suffix} is not an image that can be read \(JPEG, PNG"):
+            read_image(path)
 
 
 def test_a_decompression_bomb_is_refused_with_its_size(

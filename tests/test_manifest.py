@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fewshot_flair.data import BadRowsError, Manifest
+from fewshot_flair.data.images import read_image
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError, MissingFileError
 
@@ -64,6 +66,48 @@ def test_quoted_fields_and_the_separator_hint(tmp_path: Path):
     manifest = Manifest.read(clinic(tmp_path, 'sep=;\nimage;label\na.png;"mild; early"\nb.png;none\n'))
     assert manifest.classes == ["mild; early", "none"]
     assert manifest.frame["row"].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n\r\n", "  \n", ";;\n\n", '"";""\n'])
+@pytest.mark.parametrize("hint", ["", "sep=;\n"])
+def test_blank_lines_before_the_header_count_as_rows_only(tmp_path: Path, blank: str, hint: str):
+    text = hint + blank + "image;label;note\na.png;x;u\nb.png;y;v\n"
+    manifest = Manifest.read(clinic(tmp_path, text))
+    header = 1 + bool(hint) + blank.count("\n")
+    assert manifest.frame["row"].tolist() == [header + 1, header + 2]
+    with pytest.raises(BadRowsError, match=rf"row {header + 2}: image 'gone.png' is not there"):
+        Manifest.read(clinic(tmp_path, text.replace("b.png", "gone.png")))
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", ";;\n", "sep=;\n\n", '"",""\n'])
+def test_a_table_of_nothing_is_empty(tmp_path: Path, text: str):
+    with pytest.raises(InputError, match=r"clinic\.csv is empty; its first row must name the columns"):
+        Manifest.read(clinic(tmp_path, text))
+
+
+def test_file_names_that_are_not_utf_8_are_read_and_fingerprinted(tmp_path: Path):
+    photograph(tmp_path / "x" / "a.png")
+    name = os.fsencode(tmp_path / "x") + b"/M\xfcller.png"
+    try:
+        (tmp_path / "x" / "a.png").rename(os.fsdecode(name))
+    except OSError:
+        pytest.skip("file names are Unicode here")
+    manifest = Manifest.read(tmp_path)
+    assert manifest.frame["image"].tolist() == [os.fsdecode(b"x/M\xfcller.png")]
+    assert manifest.fingerprint == Manifest.read(tmp_path).fingerprint
+    Path(os.fsdecode(name)).rename(os.fsdecode(name.replace(b"\xfc", b"\xe4")))
+    assert manifest.fingerprint != Manifest.read(tmp_path).fingerprint
+
+
+@pytest.mark.parametrize("check_images", [True, False])
+def test_a_nul_character_in_a_path_makes_the_row_bad(tmp_path: Path, check_images: bool):
+    path = clinic(tmp_path, "image,label\na.png,x\nb\0.png,x\nd\\b\0.png,x\n")
+    with pytest.raises(BadRowsError, match=r"row 3: image 'b\\x00.png' holds a NUL character"):
+        Manifest.read(path, check_images=check_images)
+    manifest = Manifest.read(path, skip_bad=True, check_images=check_images)
+    assert manifest.frame["image"].tolist() == ["a.png"]
+    with pytest.raises(MissingFileError, match="no image"):
+        read_image(tmp_path / "b\0.png")
 
 
 def test_other_encodings_are_refused_with_the_mend_and_read_when_named(tmp_path: Path):
@@ -166,7 +210,7 @@ def test_all_bad_rows_at_once(tmp_path: Path):
         "  clinic.csv, row 3: image 'gone.png' is not there; paths are relative to the manifest "
         "(use --images DIR)",
         "  clinic.csv, row 4: image 'broken.jpg' is not an image file of a known format "
-        "(JPEG, PNG, TIFF, BMP, GIF, WebP, PNM, JPEG 2000, DICOM)",
+        "(JPEG, PNG, TIFF, BMP, GIF, WebP, AVIF, PNM, JPEG 2000, DICOM)",
         "  clinic.csv, row 5: image 'b.png' has an empty label",
         "  clinic.csv, row 6: image 'a.png' is already in row 2, with label 'mild' there and 'severe' here",
         "  clinic.csv, row 7: image 'c.png' has the unknown label 'unheard of'; the classes are mild, severe",

@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from fewshot_flair.data.formats import FORMAT_NAMES, format_of
 from fewshot_flair.data.tables import SPLITS, SkippedRow, Table
 from fewshot_flair.errors import InputError
 
 __all__ = ["BadRowsError", "bad_rows", "image_problem", "image_problems", "resolve"]
 
 SHOWN = 20
-
-_SIGNATURES = (
-    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"BM", b"GIF8",
-    b"P2", b"P3", b"P5", b"P6", b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51",
-)  # fmt: skip
 
 
 class BadRowsError(InputError):
@@ -46,18 +42,16 @@ def image_problem(path: Path) -> str | None:
     A file that is cut off further on passes here and is found when it is decoded.
     """
     try:
-        with path.open("rb", buffering=0) as file:
-            head = file.read(132)
+        if format_of(path):
+            return None
+        empty = path.stat().st_size == 0
     except (FileNotFoundError, NotADirectoryError):
         return "is not there; paths are relative to the manifest (use --images DIR)"
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
-    if not head:
-        return "is an empty file"
-    known = head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-    if known or head[128:132] == b"DICM" or path.suffix.lower() in {".dcm", ".dicom"}:
-        return None
-    return "is not an image file of a known format (JPEG, PNG, TIFF, BMP, GIF, WebP, PNM, JPEG 2000, DICOM)"
+    except ValueError as error:
+        return f"is a name that no file can have ({error})"
+    return "is an empty file" if empty else f"is not an image file of a known format ({FORMAT_NAMES})"
 
 
 def image_problems(paths: Sequence[Path]) -> list[str | None]:
@@ -98,6 +92,8 @@ def bad_rows(
             other = columns["label"][earlier]
             differs = f", with label {other!r} there and {label!r} here" if other != label else ""
             reasons.append(f"is already in row {table.rows[earlier]}{differs}")
+        elif "\0" in written:
+            reasons.append("holds a NUL character, as no file's name does; write the file's name")
         elif problem := problems[i]:
             reasons.append(problem)
         if not label:

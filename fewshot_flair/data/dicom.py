@@ -13,14 +13,10 @@ from fewshot_flair.errors import InputError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["is_dicom", "read_dicom"]
+__all__ = ["read_dicom"]
 
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file says that it is DICOM, by its mark at byte 128 or its suffix."""
-    with path.open("rb") as file:
-        head = file.read(132)
-    return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
+_ROWS = 64
+"""So many rows are scaled at a time: the floating-point levels of a whole photograph take 8 times its memory."""
 
 
 def read_dicom(path: Path, max_pixels: int) -> NDArray[np.uint8]:
@@ -65,19 +61,27 @@ def _first_frame(content: Dataset) -> NDArray[Any]:
 
 def _rgb(content: Dataset, pixels: NDArray[Any]) -> NDArray[np.uint8]:
     bits = int(content.BitsStored)
-    if content.get("PhotometricInterpretation") == "PALETTE COLOR":
+    lowest = -(2 ** (bits - 1)) if int(content.get("PixelRepresentation", 0)) else 0
+    photometric = content.get("PhotometricInterpretation")
+    if photometric == "PALETTE COLOR":
         from pydicom.pixels.processing import apply_color_lut
 
+        # The palette's colours are unsigned, whatever the stored numbers that point into it are.
         pixels = apply_color_lut(pixels, content)
-        bits = 8 * pixels.itemsize
-    levels = pixels.astype(np.float64)
-    if int(content.get("PixelRepresentation", 0)):
-        levels += 2 ** (bits - 1)
-    if bits != 8:
-        levels = np.rint(levels * (255 / (2**bits - 1)))
-    eight = levels.clip(0, 255).astype(np.uint8)
-    if content.get("PhotometricInterpretation") == "MONOCHROME1":
+        bits, lowest = 8 * pixels.itemsize, 0
+    eight = pixels if pixels.dtype == np.uint8 and bits == 8 and not lowest else _scaled(pixels, bits, lowest)
+    if photometric == "MONOCHROME1":
         eight = 255 - eight
     if eight.ndim == 2:
         eight = eight[..., None]
     return np.ascontiguousarray(np.broadcast_to(eight[..., :3], (*eight.shape[:2], 3)))
+
+
+def _scaled(pixels: NDArray[Any], bits: int, lowest: int) -> NDArray[np.uint8]:
+    eight = np.empty(pixels.shape, dtype=np.uint8)
+    for top in range(0, len(pixels), _ROWS):
+        levels = pixels[top : top + _ROWS].astype(np.float64) - lowest
+        if bits != 8:
+            levels = np.rint(levels * (255 / (2**bits - 1)))
+        eight[top : top + _ROWS] = levels.clip(0, 255)
+    return eight

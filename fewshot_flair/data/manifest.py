@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +186,11 @@ class Manifest:
 
         Says whether two runs saw the same table; the images' bytes are what the feature bank keys by.
         """
-        digest = hashlib.sha256(json.dumps([self.classes, self.ordinal], ensure_ascii=False).encode())
-        for row in self.frame[list(ROLES)].itertuples(index=False, name=None):
-            digest.update(json.dumps(row, ensure_ascii=False).encode())
+        digest = hashlib.sha256()
+        rows = self.frame[list(ROLES)].itertuples(index=False, name=None)
+        for part in chain([(self.classes, self.ordinal)], rows):
+            # File names that are not UTF-8 hold surrogates, which a plain encode() refuses.
+            digest.update(json.dumps(part, ensure_ascii=False).encode(errors="surrogatepass"))
         return digest.hexdigest()
 
     def take(self, rows: ArrayLike) -> Manifest:

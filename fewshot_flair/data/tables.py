@@ -11,16 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fewshot_flair.data.formats import IMAGE_SUFFIXES
 from fewshot_flair.errors import InputError, MissingFileError
 
 __all__ = ["IMAGE_SUFFIXES", "SPLITS", "SkippedRow", "Table", "read_folder", "read_table"]
 
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp",
-        ".ppm", ".pgm", ".jp2", ".j2k", ".dcm", ".dicom",
-    }
-)  # fmt: skip
 SPLITS = {
     "train": "train", "training": "train",
     "test": "test", "testing": "test",
@@ -29,6 +24,8 @@ SPLITS = {
 """How the sides of a split may be written (any case), and what they are called here."""
 
 _SEPARATORS = (",", ";", "\t", "|")
+_NAMED = re.compile(r'[^\s",;|]')
+"""Found in a line that names columns, and in no blank one, which may hold separators and empty quotes."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +93,20 @@ def _read_text(
     if hint:
         # Excel's own hint line: it is a row of the file, and it settles the separator.
         text, first = text[hint.end() :], 2
-    if not text.strip():
-        raise InputError(f"{path.name} is empty; its first row must name the columns")
     separator = hint[1] if hint else _separator(text, [columns[role] for role in required])
     try:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
         raise InputError(f"{path.name} cannot be read as a table ({error}); save it as CSV UTF-8") from error
-    header = [name.strip() for name in records[0]]
+    blank = next((i for i, record in enumerate(records) if any(map(_NAMED.search, record))), None)
+    if blank is None:
+        raise InputError(f"{path.name} is empty; its first row must name the columns")
+    header = [name.strip() for name in records[blank]]
     while header and not header[-1]:
         header.pop()
     places = _places(path, header, columns, required)
     table = Table([], {role: [] for role in columns}, [])
-    for number, record in enumerate(records[1:], start=first + 1):
+    for number, record in enumerate(records[blank + 1 :], start=first + blank + 1):
         if not any(cell.strip() for cell in record):
             continue
         if len(record) < len(header) or any(cell.strip() for cell in record[len(header) :]):
@@ -146,10 +144,10 @@ def _decode(path: Path, encoding: str | None) -> str:
 
 
 def _separator(text: str, wanted: Sequence[str]) -> str:
-    line = text.lstrip("\r\n").splitlines()[0]
+    line = next((line for line in text.splitlines() if _NAMED.search(line)), "")
 
     def score(separator: str) -> tuple[int, int]:
-        header = {name.strip().casefold() for name in next(csv.reader([line], delimiter=separator))}
+        header = {name.strip().casefold() for name in next(csv.reader([line], delimiter=separator), [])}
         return sum(name.casefold() in header for name in wanted), len(header)
 
     return max(_SEPARATORS, key=score)

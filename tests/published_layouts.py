@@ -188,6 +188,7 @@ def write_dinov2(folder: Path, *, width: int = 64, depth: int = 2) -> State:
     config.architectures = ["Dinov2Model"]
     config.save_pretrained(folder)
     preprocessor = {
+        "image_processor_type": "BitImageProcessor",
         **{"do_resize": True, "size": {"shortest_edge": 256}, "resample": 3},
         **{"do_center_crop": True, "crop_size": {"height": 224, "width": 224}},
         **{"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]},

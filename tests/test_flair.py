@@ -136,6 +136,40 @@ def test_token_ids_and_hidden_states_equal_transformers_own(random_flair: Path) 
             torch.testing.assert_close(mine, published, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("settings", [None, {}, {"do_lower_case": False}, {"do_lower_case": True}])
+def test_casing_is_that_of_transformers_auto_tokenizer(small: Path, settings: dict | None) -> None:
+    """FLAIR's release reads Bio_ClinicalBERT so, whose repository has no tokenizer_config.json."""
+    transformers = pytest.importorskip("transformers")
+    folder = small / "text_encoder"
+    (folder / "tokenizer_config.json").unlink()
+    if settings is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    texts = ["A Fundus photograph of Macular Edema", "drusens, naïve!"]
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="np")
+    tower = load_encoder(small)._text
+    for pieces in (tower.tokenizer, WordPieces.read(folder)):
+        np.testing.assert_array_equal(pieces(texts)[0], theirs["input_ids"])
+    fingerprint = load_encoder(small).fingerprint
+    assert fingerprint["text"]["lower_case"] is (settings or {}).get("do_lower_case", True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_half_precision_checkpoint_gives_what_its_numbers_say(
+    small: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    state = load_file(small / "model.safetensors")
+    half = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
+    shutil.copytree(small, tmp_path / "half")
+    save_file(half, tmp_path / "half" / "model.safetensors")
+    save_file({name: t.float() for name, t in half.items()}, small / "model.safetensors")
+    ours, theirs = FLAIRModel.from_pretrained(tmp_path / "half"), FLAIRModel.from_pretrained(small)
+    assert ours.logit_scale == theirs.logit_scale != np.log(1 / 0.07)
+    image = np.random.default_rng(1).integers(0, 255, (50, 70, 3), np.uint8)
+    np.testing.assert_array_equal(
+        ours(image, ["normal", "drusens"])[1], theirs(image, ["normal", "drusens"])[1]
+    )
+
+
 def test_padding_counts_in_a_text_embedding(small: Path) -> None:
     model = load_encoder(small)
     alone = model.encode_texts(["drusens"])

@@ -92,6 +92,10 @@ def bad_rows(
             other = columns["label"][earlier]
             differs = f", with label {other!r} there and {label!r} here" if other != label else ""
             reasons.append(f"is already in row {table.rows[earlier]}{differs}")
+            if differs and earlier not in bad:
+                # nobody can tell which of the two is right
+                again = f"is in row {table.rows[i]} too, with label {label!r} there and {other!r} here"
+                bad[earlier] = SkippedRow(table.rows[earlier], columns["image"][earlier], again)
         elif "\0" in written:
             reasons.append("holds a NUL character, as no file's name does; write the file's name")
         elif problem := problems[i]:

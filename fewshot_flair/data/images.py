@@ -16,8 +16,15 @@ from fewshot_flair.errors import InputError
 
 __all__ = ["ImageLike", "ImagePreparation", "crop_foreground", "prepare", "read_image"]
 
-CANVAS_MODES = ("pad", "stretch", "center-crop")
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+CANVAS_MODES = ("pad", "stretch", "center-crop", "stretch-crop")
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+CHANNEL_ORDERS = ("rgb", "bgr")
+CROP_OFFSETS = ("round", "floor")
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,13 @@ class ImagePreparation:
         Side S of the square canvas, in pixels.
     crop : bool
         Whether to crop to the foreground first (Li's threshold on the red channel).
-    canvas : {"pad", "stretch", "center-crop"}
+    canvas : {"pad", "stretch", "center-crop", "stretch-crop"}
         "pad": the longest side becomes S, zeros at the right and bottom (FLAIR). "stretch": both sides
         become S. "center-crop": the shortest side becomes `resize`, the middle S × S is kept.
+        "stretch-crop": both sides become `resize`, the middle S × S is kept.
     resize : int, optional
-        Shortest side before a centre crop; `image_size` where not given.
-    interpolation : {"bilinear", "bicubic"}
+        Side before a crop, S or more; `image_size` where not given.
+    interpolation : {"bilinear", "bicubic", "lanczos", "nearest"}
         Filter of the resizing, antialiased.
     round_pixels : bool
         Whether resized pixels are rounded to 8 bits, as models do whose preparation resizes with Pillow.
@@ -45,6 +53,11 @@ class ImagePreparation:
         Whether large JPEGs are decoded at reduced size, and the foreground of photographs of 1,600 pixels
         and more is found on every few of them: many times as fast, nearly the same (docs/scale.md).
         Smaller photographs are prepared as ever.
+    channels : {"rgb", "bgr"}
+        Their order in what is handed to the model, and in `mean` and `std`.
+    crop_offset : {"round", "floor"}
+        Where a crop begins if an odd number of pixels falls away: half of it is rounded to the nearest
+        even number (torchvision), or down (transformers).
     """
 
     image_size: int = 512
@@ -56,23 +69,40 @@ class ImagePreparation:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     fast: bool = False
+    channels: str = "rgb"
+    crop_offset: str = "round"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
         object.__setattr__(self, "std", tuple(float(v) for v in self.std))
         if self.image_size < 1:
             raise InputError(f"image preparation: image_size is {self.image_size}; give a number of pixels")
-        if self.canvas not in CANVAS_MODES:
-            raise InputError(f"image preparation: canvas {self.canvas!r} is not one of {list(CANVAS_MODES)}")
-        if self.interpolation not in FILTERS:
+        if self.resize is not None and self.resize < self.image_size:
             raise InputError(
-                f"image preparation: interpolation {self.interpolation!r} is not one of {list(FILTERS)}"
+                f"image preparation: resize {self.resize} is smaller than image_size {self.image_size}, which "
+                "is cropped from it; give at least that"
             )
+        for name, known in (
+            ("canvas", CANVAS_MODES),
+            ("interpolation", FILTERS),
+            ("channels", CHANNEL_ORDERS),
+            ("crop_offset", CROP_OFFSETS),
+        ):
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"image preparation: {name} {getattr(self, name)!r} is not one of {list(known)}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
-        """Every setting, as JSON takes it."""
-        content = asdict(self)
-        return content | {"mean": list(self.mean), "std": list(self.std)}
+        """Every setting, as JSON takes it; `channels` and `crop_offset` only where they aren't the defaults.
+
+        So fingerprints, and with them feature banks, are what they were before there were these two.
+        """
+        content = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        for name, default in (("channels", "rgb"), ("crop_offset", "round")):
+            if content[name] == default:
+                del content[name]
+        return content
 
 
 def prepare(image: ImageLike, preparation: ImagePreparation) -> NDArray[np.float32]:
@@ -94,13 +124,20 @@ def prepare(image: ImageLike, preparation: ImagePreparation) -> NDArray[np.float
         If the photograph is not there or cannot be read (see `read_image`).
     """
     rgb = (
-        read_reduced(image, preparation.resize or preparation.image_size)
+        read_reduced(
+            image,
+            preparation.resize or preparation.image_size,
+            shortest=preparation.canvas != "pad",
+            crop=preparation.crop,
+        )
         if preparation.fast
         else read_image(image)
     )
     if preparation.crop:
         rgb = crop_foreground_fast(rgb) if preparation.fast else crop_foreground(rgb)
     pixels = _on_canvas(rgb, preparation)
+    if preparation.channels == "bgr":
+        pixels = np.ascontiguousarray(pixels[::-1])
     mean = np.array(preparation.mean, dtype=np.float32)[:, None, None]
     std = np.array(preparation.std, dtype=np.float32)[:, None, None]
     if mean.any():
@@ -124,11 +161,14 @@ def _on_canvas(rgb: NDArray[np.uint8], preparation: ImagePreparation) -> NDArray
         canvas[:, : resized.shape[1], : resized.shape[2]] = resized
         return canvas
     shortest = preparation.resize or size
-    if height <= width:
+    if preparation.canvas == "stretch-crop":
+        resized = _resize(rgb, shortest, shortest, preparation)
+    elif height <= width:
         resized = _resize(rgb, shortest, int(shortest * width / height), preparation)
     else:
         resized = _resize(rgb, int(shortest * height / width), shortest, preparation)
-    top, left = (round((side - size) / 2) for side in resized.shape[1:])
+    spare = [side - size for side in resized.shape[1:]]
+    top, left = (side // 2 if preparation.crop_offset == "floor" else round(side / 2) for side in spare)
     return np.ascontiguousarray(resized[:, top : top + size, left : left + size])
 
 

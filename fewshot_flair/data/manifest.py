@@ -46,6 +46,8 @@ class Manifest:
         file does not say is an empty string.
     skipped : list of SkippedRow
         Rows left out because ``skip_bad`` said so.
+    split_given : bool
+        False where the split was drawn by `with_split`.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Manifest:
     ordinal: bool
     frame: pd.DataFrame
     skipped: list[SkippedRow]
+    split_given: bool = True
 
     @classmethod
     def read(
@@ -124,7 +127,11 @@ class Manifest:
             required.append("order")
         if path.is_dir() and (path / "manifest.csv").is_file():
             path = path / "manifest.csv"
-        table = read_folder(path) if path.is_dir() else read_table(path, names, required, encoding)
+        table = (
+            read_folder(path, labels_required)
+            if path.is_dir()
+            else read_table(path, names, required, encoding)
+        )
         source = path.name or str(path)
         root = Path(images) if images else (path if path.is_dir() else path.parent)
         if not root.is_dir():
@@ -228,7 +235,9 @@ class Manifest:
             The same seed gives the same split (see `patient_split`).
         """
         test = patient_split(self.y, self.groups, test_fraction, seed)
-        return replace(self, frame=self.frame.assign(split=np.where(test, "test", "train")))
+        return replace(
+            self, frame=self.frame.assign(split=np.where(test, "test", "train")), split_given=False
+        )
 
     def without(self, refused: Sequence[tuple[int, str]]) -> Manifest:
         """Give the manifest without these rows, (index, reason) each, which join `skipped`."""

@@ -14,7 +14,7 @@ from typing import Any
 from fewshot_flair.data.formats import IMAGE_SUFFIXES
 from fewshot_flair.errors import InputError, MissingFileError
 
-__all__ = ["IMAGE_SUFFIXES", "SPLITS", "SkippedRow", "Table", "read_folder", "read_table"]
+__all__ = ["IMAGE_SUFFIXES", "SPLITS", "SkippedRow", "Table", "images_below", "read_folder", "read_table"]
 
 SPLITS = {
     "train": "train", "training": "train",
@@ -126,6 +126,10 @@ def _read_text(
 
 def _decode(path: Path, encoding: str | None) -> str:
     raw = path.read_bytes()
+    if raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InputError(
+            f"{path.name} is a workbook, as Excel or LibreOffice keep it; save it as 'CSV UTF-8'"
+        )
     if encoding is None:
         encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
@@ -139,7 +143,7 @@ def _decode(path: Path, encoding: str | None) -> str:
         name = encoding.removesuffix("-sig").upper()
         raise InputError(
             f"{path.name}, line {line}: byte 0x{raw[error.start]:02x} is not {name}; "
-            "save the file as 'CSV UTF-8', or say what it is with encoding= (Excel in Western Europe: cp1252)"
+            "save the file as 'CSV UTF-8', or say what it is (--encoding cp1252 for Excel in Western Europe)"
         ) from error
 
 
@@ -196,8 +200,10 @@ def _cell(value: Any) -> str:
     return str(value).strip()
 
 
-def read_folder(folder: Path) -> Table:
+def read_folder(folder: Path, labels_required: bool = True) -> Table:
     """Read a folder with one sub-folder a class, or train/ and test/ folders that hold such sub-folders.
+
+    Where labels are not required, a folder that holds images itself will do.
 
     Files are taken in the order of their names, at any depth below the class; hidden files and those
     without an image's suffix (IMAGE_SUFFIXES) are left out. Row numbers are 0: a folder has none.
@@ -210,11 +216,16 @@ def read_folder(folder: Path) -> Table:
         parts = [(top, "") for top in tops]
     table = Table([], {"image": [], "label": [], "split": []}, [])
     for kind, side in parts:
-        for image in _images(kind):
+        for image in images_below(kind):
             table.rows.append(0)
             table.columns["image"].append(image.relative_to(folder).as_posix())
             table.columns["label"].append(kind.name)
             table.columns["split"].append(side)
+    if not table.rows and not labels_required:
+        for image in images_below(folder):
+            table.rows.append(0)
+            for role, cell in (("image", image.name), ("label", ""), ("split", "")):
+                table.columns[role].append(cell)
     if not table.rows:
         raise InputError(
             f"{folder} holds no images in sub-folders; give a manifest file, "
@@ -227,7 +238,8 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def images_below(folder: Path) -> Iterator[Path]:
+    """Images at any depth below a folder, by their suffixes and in the order of their names; no hidden ones."""
     for item in sorted(folder.rglob("*")):
         if item.suffix.lower() in IMAGE_SUFFIXES and not item.name.startswith(".") and item.is_file():
             yield item

@@ -8,7 +8,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from fewshot_flair.prototypes import TextPrototypes
 __all__ = ["PRECISIONS", "Encoder", "ImageFeatures", "as_list", "check_precision"]
 
 PRECISIONS = ("float32", "bfloat16")
-FINGERPRINT_FORMAT = 1
+FINGERPRINT_FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +84,9 @@ class Encoder(ABC):
         """Whether there is a text tower, and so an embedding."""
         return "embedding" in self.feature_dims
 
-    @cached_property
+    @property
     def fingerprint_id(self) -> str:
-        """Hexadecimal SHA-256 of the fingerprint's canonical JSON."""
+        """Hexadecimal SHA-256 of the fingerprint's canonical JSON, as the settings are now."""
         canonical = json.dumps(self.fingerprint, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

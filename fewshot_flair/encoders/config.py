@@ -10,9 +10,11 @@ from typing import Any, Self
 from fewshot_flair.data.knowledge import TEMPLATE
 from fewshot_flair.errors import InputError, MissingFileError
 
-__all__ = ["BertConfig", "FLAIRConfig", "ResNetConfig", "read_json"]
+__all__ = ["LOGIT_SCALE_RANGE", "BertConfig", "FLAIRConfig", "ResNetConfig", "read_json"]
 
 CLINICAL_BERT = "emilyalsentzer/Bio_ClinicalBERT"
+LOGIT_SCALE_RANGE = (0.0, 4.6052)
+"""What FLAIR clamps the logarithm of its inverse temperature to: 1 to 100."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from fewshot_flair.data.images import ImageLike, ImagePreparation
 from fewshot_flair.data.knowledge import prompts
 from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
-from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, read_json
+from fewshot_flair.encoders.config import LOGIT_SCALE_RANGE, BertConfig, FLAIRConfig
 from fewshot_flair.encoders.hub import find_weights, hub_file, is_hub_id, optional_hub_file
+from fewshot_flair.encoders.tokenizer import lower_cases
 from fewshot_flair.encoders.weights import check_tensors, file_digest, read_scalar, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
 
@@ -31,7 +32,6 @@ __all__ = ["FLAIRModel"]
 
 HUB_ID = "jusiro2/FLAIR"
 WEIGHTS = ("model.safetensors", "flair_resnet.pth")
-LOGIT_SCALE_RANGE = (0.0, 4.6052)
 # A buffer that older versions of transformers wrote into checkpoints.
 SPARE = ("text_model.model.embeddings.position_ids",)
 
@@ -67,8 +67,8 @@ class TextFiles:
 
     @property
     def lower_case(self) -> bool:
-        """Whether texts are lower-cased: only where the tokenizer's file says so, for the model is cased."""
-        return bool(self.tokenizer and read_json(self.tokenizer).get("do_lower_case", False))
+        """Whether texts are lower-cased (see `lower_cases`)."""
+        return lower_cases(self.tokenizer)
 
 
 class FLAIRModel(Encoder):
@@ -183,28 +183,34 @@ class FLAIRModel(Encoder):
     @cached_property
     def logit_scale(self) -> float:
         """Natural logarithm of the inverse temperature, clamped to [0, 4.6052]."""
-        low, high = LOGIT_SCALE_RANGE
-        return float(np.clip(read_scalar(self.weights, "logit_scale"), low, high))
+        return float(np.clip(read_scalar(self.weights, "logit_scale"), *LOGIT_SCALE_RANGE))
 
     @cached_property
     def _bert(self) -> BertConfig:
         return BertConfig.read(self.text_files.config)
 
     @cached_property
-    def fingerprint(self) -> dict[str, Any]:
-        """Digests of the weights and the vocabulary, and every setting that decides a feature."""
+    def _files(self) -> dict[str, Any]:
+        """Digests and content of what the towers are made from."""
         return {
-            "format": FINGERPRINT_FORMAT,
-            "model": "FLAIR",
             "weights": file_digest(self.weights),
-            "config": self.config.to_dict(),
-            "preparation": self.preparation.to_dict(),
-            "precision": self.precision,
             "text": {
                 "config": self._bert.to_dict(),
                 "vocabulary": file_digest(self.text_files.vocabulary),
                 "lower_case": self.text_files.lower_case,
             },
+        }
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Digests of the weights and the vocabulary, and every setting that decides a feature."""
+        return {
+            "format": FINGERPRINT_FORMAT,
+            "model": "FLAIR",
+            **self._files,
+            "config": self.config.to_dict(),
+            "preparation": self.preparation.to_dict(),
+            "precision": self.precision,
         }
 
     def __call__(

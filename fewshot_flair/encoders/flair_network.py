@@ -17,14 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fewshot_flair.encoders.bert import Bert
-from fewshot_flair.encoders.config import BertConfig, FLAIRConfig
+from fewshot_flair.encoders.config import LOGIT_SCALE_RANGE, BertConfig, FLAIRConfig
 from fewshot_flair.encoders.resnet import ResNet
 from fewshot_flair.encoders.tokenizer import WordPieces
 from fewshot_flair.errors import InputError
 
-__all__ = ["LOGIT_SCALE_MAX", "FLAIRNetwork", "TextTower", "VisionTower", "save_network"]
-
-LOGIT_SCALE_MAX = 4.6052
+__all__ = ["FLAIRNetwork", "TextTower", "VisionTower", "save_network"]
 
 
 class ProjectionHead(nn.Module):
@@ -119,7 +117,7 @@ class FLAIRNetwork(nn.Module):
 
     def scale(self) -> Tensor:
         """``exp(logit_scale)`` with the logarithm clamped to [0, 4.6052]; multiplies cosines."""
-        return self.logit_scale.clamp(0.0, LOGIT_SCALE_MAX).exp()
+        return self.logit_scale.clamp(*LOGIT_SCALE_RANGE).exp()
 
 
 def save_network(network: FLAIRNetwork, folder: str | Path, vocabulary: str | Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.data.images import ImagePreparation
 from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
 from fewshot_flair.encoders.config import read_json
 from fewshot_flair.encoders.hub import find_weights, hub_file, is_hub_id
+from fewshot_flair.encoders.hub_preparation import read_preparation
 from fewshot_flair.encoders.weights import file_digest
 from fewshot_flair.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["HubVision", "read_preparation"]
+__all__ = ["HubVision"]
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SETTINGS = ("config.json", "preprocessor_config.json")
@@ -30,9 +29,10 @@ SETTINGS = ("config.json", "preprocessor_config.json")
 class HubVision(Encoder):
     """A model of transformers' AutoModel: ViT, DINOv2, Swin, ConvNeXt, ResNet, SigLIP's vision tower.
 
-    The feature is the class token after the last norm where the model has one, else its pooled output, else
+    The feature is the class token of the last hidden state where the model has one (BEiT's is not normalised), else its pooled output, else
     the mean over positions. Preparation is what preprocessor_config.json says, after the foreground crop.
-    No code of the repository is run.
+    No code of the repository is run. A masked auto-encoder sees every patch, in order; a model whose
+    features of one image differ from one pass to the next is refused.
 
     Parameters
     ----------
@@ -78,13 +78,20 @@ class HubVision(Encoder):
         )
 
     @cached_property
+    def _files(self) -> dict[str, str]:
+        """Digests of what the model is made from."""
+        return {
+            "weights": file_digest(self.weights),
+            "config": file_digest(self.folder / "config.json"),
+        }
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
         """Digests of the weights and the configuration, and the settings that decide a feature."""
         return {
             "format": FINGERPRINT_FORMAT,
             "model": "hf",
-            "weights": file_digest(self.weights),
-            "config": file_digest(self.folder / "config.json"),
+            **self._files,
             "preparation": self.preparation.to_dict(),
             "precision": self.precision,
         }
@@ -97,8 +104,9 @@ class HubVision(Encoder):
 
         from fewshot_flair.encoders.running import to_device
 
-        shown = logging.is_progress_bar_enabled()
+        shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
+        logging.set_verbosity_error()  # what is missing or left over is said below, as far as it matters
         try:
             model, report = AutoModel.from_pretrained(
                 self.folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
@@ -107,6 +115,7 @@ class HubVision(Encoder):
             first = str(error).strip().splitlines()[0]
             raise InputError(f"{self.name} cannot be loaded from {self.folder}: {first}") from error
         finally:
+            logging.set_verbosity(verbosity)
             if shown:
                 logging.enable_progress_bar()
         # Poolers are often left out of publication, and are not used where there is a class token.
@@ -115,58 +124,78 @@ class HubVision(Encoder):
             raise InputError(
                 f"{self.weights} lacks {len(missing)} tensors of the model ({', '.join(missing[:3])}, …)"
             )
-        tower = getattr(model, "vision_model", model)
-        return to_device(tower, self.device).to(getattr(torch, self.precision))
+        tower = to_device(getattr(model, "vision_model", model), self.device)
+        tower = tower.to(getattr(torch, self.precision))
+        if self._is_masked:
+            tower.config.mask_ratio = 0.0
+        self._check(tower)
+        return tower
+
+    @property
+    def _is_masked(self) -> bool:
+        """Whether the model leaves out patches at random, in evaluation too."""
+        return self._settings.get("model_type") == "vit_mae"
+
+    def _check(self, tower: nn.Module) -> None:
+        """Raise InputError where the model takes no images, draws at random, or gives another width."""
+        side = self.preparation.image_size
+        image = np.linspace(-1, 1, 3 * side * side, dtype=np.float32).reshape(1, 3, side, side)
+        try:
+            first, second = (self._encode(tower, image) for _ in range(2))
+        except (ValueError, TypeError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{self.name} does not encode images ({error}); is it a vision model?"
+            ) from error
+        if first.shape[1] != self.feature_dims["backbone"]:
+            raise InputError(
+                f"{self.name}: features are {first.shape[1]} wide, and config.json says "
+                f"{self.feature_dims['backbone']}; models of this kind are not supported"
+            )
+        if not np.array_equal(first, second, equal_nan=True):
+            raise InputError(
+                f"{self.name} is not deterministic: two passes over one image gave features that differ by up "
+                f"to {np.abs(first - second).max():.2g}; give a model that draws nothing at random in evaluation"
+            )
 
     def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
         """Encode float32 [B, 3, S, S], prepared, to float32 backbone features; no embedding."""
+        return ImageFeatures(self._encode(self._vision, batch))
+
+    def _encode(self, tower: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
         from fewshot_flair.encoders.running import frozen, to_numpy
 
-        tower = self._vision
         with frozen(self.device):
             pixels = torch.from_numpy(batch).to(self.device, getattr(torch, self.precision))
-            out = tower(pixel_values=pixels)
+            out = self._forward(tower, pixels)
             states = out.last_hidden_state
             if any(name.endswith("cls_token") for name, _ in tower.named_parameters()):
-                return ImageFeatures(to_numpy(states[:, 0]))
+                return to_numpy(states[:, 0])
             if getattr(out, "pooler_output", None) is not None:
-                return ImageFeatures(to_numpy(out.pooler_output.flatten(1)))
-            return ImageFeatures(
-                to_numpy(states.mean(dim=1) if states.ndim == 3 else states.mean(dim=(2, 3)))
-            )
+                return to_numpy(out.pooler_output.flatten(1))
+            return to_numpy(states.mean(dim=1) if states.ndim == 3 else states.mean(dim=(2, 3)))
 
+    def _forward(self, tower: nn.Module, pixels: Tensor) -> Any:
+        import torch
 
-def read_preparation(path: Path) -> ImagePreparation:
-    """Translate a preprocessor_config.json; InputError where it asks for what isn't supported."""
-    settings = read_json(path)
-    size, crop = settings.get("size", 224), settings.get("crop_size", settings.get("size", 224))
-    centre = bool(settings.get("do_center_crop", False))
-    filters = {2: "bilinear", 3: "bicubic"}
-    resample = settings.get("resample", 2)
-    if resample not in filters:
-        raise InputError(f"{path}: resample {resample!r} is not supported; 2 (bilinear) and 3 (bicubic) are")
-    shortest = size.get("shortest_edge") if isinstance(size, Mapping) else (size if centre else None)
-    normalise = settings.get("do_normalize", True)
-    side = _side(crop if centre else size, path)
-    percent = settings.get("crop_pct")
-    if shortest and percent and not centre and shortest < 384:
-        # ConvNeXt's and ResNet's processors: enlarge by the share that the centre crop keeps.
-        centre, side, shortest = True, int(shortest), int(shortest / percent)
-    return ImagePreparation(
-        side,
-        canvas="center-crop" if centre else "stretch",
-        resize=int(shortest) if centre and shortest else None,
-        interpolation=filters[resample],
-        round_pixels=True,
-        mean=tuple(settings.get("image_mean") or (0.5,) * 3) if normalise else (0.0,) * 3,
-        std=tuple(settings.get("image_std") or (0.5,) * 3) if normalise else (1.0,) * 3,
-    )
-
-
-def _side(size: Any, path: Path) -> int:
-    sides = {int(v) for v in size.values()} if isinstance(size, Mapping) else {int(size)}
-    if len(sides) != 1:
-        raise InputError(f"{path}: size {dict(size)} is not square; only square inputs are supported")
-    return sides.pop()
+        options = {}
+        if self._is_masked:
+            # The order that patches are shuffled to; it would be drawn, and move the features by rounding.
+            patches: Any = tower.get_submodule("embeddings.patch_embeddings")
+            options["noise"] = torch.arange(patches.num_patches, device=pixels.device).expand(len(pixels), -1)
+        try:
+            return tower(pixel_values=pixels, **options)
+        except torch.OutOfMemoryError:
+            raise
+        except (ValueError, RuntimeError) as error:
+            given, wanted = pixels.shape[-1], self._settings.get("image_size")
+            if wanted in (None, given, [given, given]):
+                raise
+            raise InputError(
+                f"{self.name}: preprocessor_config.json makes inputs of {given} × {given} pixels, and the model "
+                f"takes those of config.json's image_size, {wanted}; give it the preprocessor_config.json that "
+                "it was published with"
+            ) from error

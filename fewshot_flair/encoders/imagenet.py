@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewshot_flair.data.images import ImagePreparation
@@ -14,17 +16,21 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageNetResNet"]
 
+SECOND_TRAINING = "resnet50-11ad3fa6.pth"
+"""ResNet50_Weights.IMAGENET1K_V2, as torchvision names the file."""
+
 
 class ImageNetResNet(PublishedEncoder):
     """ResNet-50 in torchvision's layout, as torchvision and timm publish it; the classifier is left out.
 
     He et al., Deep Residual Learning for Image Recognition, CVPR 2016. Prepared as in its evaluation:
-    shortest side 256, bilinear, the middle 224 × 224, ImageNet's mean and deviation.
+    shortest side 256 (232 for torchvision's second training, resnet50-11ad3fa6.pth), bilinear, the middle
+    224 × 224, ImageNet's mean and deviation.
     """
 
     name = "imagenet-rn50"
     hub_id = "timm/resnet50.tv_in1k"
-    files = ("model.safetensors", "resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth", "pytorch_model.bin")
+    files = ("model.safetensors", "resnet50-0676ba61.pth", SECOND_TRAINING, "pytorch_model.bin")
     preparation = ImagePreparation(
         224,
         canvas="center-crop",
@@ -33,6 +39,11 @@ class ImageNetResNet(PublishedEncoder):
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
     )
+
+    def __init__(self, weights: Path, *, device: str = "cpu", precision: str | None = None) -> None:
+        super().__init__(weights, device=device, precision=precision)
+        if weights.name == SECOND_TRAINING:
+            self.preparation = replace(self.preparation, resize=232)
 
     @property
     def feature_dims(self) -> dict[str, int]:

@@ -85,15 +85,22 @@ class PublishedEncoder(Encoder):
         return self.shapes[name]
 
     @cached_property
+    def _files(self) -> dict[str, Any]:
+        """Digests of what the towers are made from."""
+        return {
+            "weights": file_digest(self.weights),
+            "text": {name: file_digest(self.weights.parent / name) for name in self.beside},
+        }
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
         """Digest of the weights, and every setting that decides a feature."""
         return {
             "format": FINGERPRINT_FORMAT,
             "model": self.name,
-            "weights": file_digest(self.weights),
+            **self._files,
             "preparation": self.preparation.to_dict(),
             "precision": self.precision,
-            "text": {name: file_digest(self.weights.parent / name) for name in self.beside},
         }
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,12 +22,34 @@ Tower = TypeVar("Tower", bound=nn.Module)
 
 @contextmanager
 def frozen(device: str) -> Iterator[None]:
-    """No gradients; on an accelerator that is out of memory, an error that says what to do."""
+    """No gradients, and float32 in full; on an accelerator out of memory, an error that says what to do."""
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), _full_float32():
             yield
     except torch.OutOfMemoryError as error:
         raise InputError(f"{device} is out of memory; give a smaller --batch-size") from error
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Multiply float32 as float32: torch lets cuDNN convolve with TF32's 10 bits of mantissa by default."""
+    backends: Any = torch.backends
+    # From the general to the particular: what is still set after those above are is the caller's own choice, and
+    # put back; what follows those above is left to follow them.
+    levels = (
+        *(backends, backends.cudnn, backends.cudnn.conv, backends.cuda.matmul),
+        *(backends.mkldnn, backends.mkldnn.conv, backends.mkldnn.matmul),
+    )
+    before = []
+    try:
+        for level in levels:
+            if level.fp32_precision != "ieee":
+                before.append((level, level.fp32_precision))
+                level.fp32_precision = "ieee"
+        yield
+    finally:
+        for level, precision in reversed(before):
+            level.fp32_precision = precision
 
 
 def load_tower(

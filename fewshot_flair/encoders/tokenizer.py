@@ -1,4 +1,4 @@
-"""Cased WordPieces from a vocab.txt, as BERT's own tokenizer makes them."""
+"""WordPieces from a vocab.txt, as BERT's own tokenizer makes them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,30 @@ from numpy.typing import NDArray
 from fewshot_flair.encoders.config import read_json
 from fewshot_flair.errors import InputError, MissingFileError
 
-__all__ = ["MAX_TOKENS", "WordPieces"]
+__all__ = ["MAX_TOKENS", "WordPieces", "lower_cases"]
 
 MAX_TOKENS = 77
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+def lower_cases(settings: Path | None) -> bool:
+    """Whether texts are lower-cased before they are cut into pieces.
+
+    Parameters
+    ----------
+    settings : Path or None
+        The text encoder's tokenizer_config.json, where there is one.
+
+    Returns
+    -------
+    bool
+        What the file says as do_lower_case; true where there is no file or it doesn't say, as in
+        transformers' AutoTokenizer.
+    """
+    # FLAIR was trained through AutoTokenizer on Bio_ClinicalBERT, whose repository has no such file: cased as its
+    # vocabulary is, the published model has only ever read lower-cased text.
+    stated = read_json(settings).get("do_lower_case") if settings else None
+    return True if stated is None else bool(stated)
 
 
 class WordPieces:
@@ -25,7 +45,7 @@ class WordPieces:
     vocabulary : path
         A vocab.txt, one piece a line; its line number is the token's id.
     lower_case : bool
-        Lower-case (and strip accents) first. The published text encoder is cased.
+        Lower-case (and strip accents) first; what a published folder asks for, `lower_cases` says.
     max_tokens : int
         Longer texts are cut to this many tokens, [CLS] and [SEP] included.
 
@@ -62,9 +82,9 @@ class WordPieces:
 
     @classmethod
     def read(cls, folder: Path, *, max_tokens: int = MAX_TOKENS) -> WordPieces:
-        """Read vocab.txt and, where there is one, tokenizer_config.json's do_lower_case from a folder."""
+        """Read vocab.txt from a folder; lower-casing as its tokenizer_config.json says (see `lower_cases`)."""
         settings = folder / "tokenizer_config.json"
-        lower_case = bool(read_json(settings).get("do_lower_case", False)) if settings.is_file() else False
+        lower_case = lower_cases(settings if settings.is_file() else None)
         return cls(folder / "vocab.txt", lower_case=lower_case, max_tokens=max_tokens)
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["check_tensors", "file_digest", "load_tensors", "read_scalar", "read_shapes", "read_tensors"]
 
 
+NUMPY_FLOATS = ("F16", "F32", "F64")
+
+
 def file_digest(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     stat = path.stat()
@@ -55,7 +58,10 @@ def read_scalar(path: Path, name: str) -> float:
     with _open_safetensors(path, "numpy") as stored:
         if name not in stored.keys():  # noqa: SIM118
             raise _lacks(path, [name])
-        return float(stored.get_tensor(name).reshape(()))
+        if stored.get_slice(name).get_dtype() in NUMPY_FLOATS:
+            return float(stored.get_tensor(name).reshape(()))
+    # numpy has no bfloat16: the one case in which a number is worth importing torch for.
+    return float(read_tensors(path, prefix=name)[name])
 
 
 def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ __all__ = ["TextPrototypes"]
 FORMAT = "fewshot-flair text prototypes 1"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class TextPrototypes:
     """Class prototypes in the embedding space, with the temperature that goes with them.
 
@@ -82,6 +82,9 @@ class TextPrototypes:
                     f"{self.prototypes.shape[1]} they must have "
                     f"({len(self.sample_classes)}, {self.prototypes.shape[1]})"
                 )
+
+    def __repr__(self) -> str:
+        return f"<TextPrototypes: {self.n_classes} classes, width {self.n_features}>"
 
     def _codes(self, values: ArrayLike) -> NDArray[np.int64]:
         codes = np.asarray(values)

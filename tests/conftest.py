@@ -104,7 +104,13 @@ def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
         feature_dims=source.feature_dims,
         text=TextPrototypes(classes, noisy / np.linalg.norm(noisy, axis=1, keepdims=True), 4.0),
         provenance={
-            "data": {"name": "planted", "rendered": False, "train": described, "test": described},
+            "data": {
+                "name": "planted",
+                "rendered": False,
+                "split_given": True,
+                "train": described,
+                "test": described,
+            },
             "encoder": {"name": "planted", "fingerprint_id": source.fingerprint_id, "fingerprint": {}},
             "extraction": {"encoded": 0, "from_bank": len(y)},
             "twins": [],

@@ -108,7 +108,8 @@ def test_names_and_codes_answer_in_kind(name, params):
     names = np.array(text.classes)[y]
     by_name = create_adapter(name, text=text, **params).fit(X, names)
     assert by_code.classes_.tolist() == [0, 1, 2, 3, 4]
-    assert by_name.classes_.tolist() == list(text.classes)
+    assert by_name.columns_.tolist() == list(text.classes)
+    assert by_name.classes_.tolist() == sorted(text.classes)
     np.testing.assert_array_equal(by_code.logits(queries), by_name.logits(queries))
     assert [text.classes[code] for code in by_code.predict(queries)] == by_name.predict(queries).tolist()
     np.testing.assert_allclose(by_code.predict_proba(queries).sum(axis=1), 1, rtol=1e-5)
@@ -219,7 +220,7 @@ def test_columns_of_a_pool_without_text():
     X, y, queries, _ = clinic()
     fits = fit_episodes(create_adapter("logistic"), X, y, [np.flatnonzero(y < 2)], classes=range(5))
     assert fits.logits(queries).shape == (1, 40, 5)
-    assert fits.classes_.tolist() == [0, 1, 2, 3, 4]
+    assert fits.columns_.tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +288,7 @@ def test_damaged_files_are_named(tmp_path):
         (described[:50], "is damaged"),
         ("[]", "was not written by save_adapter"),
         (described.replace('"sha256"', '"sha"'), "lacks sha256"),
-        (described.replace('"name": "lp"', '"name": "lpp"'), "no adapter 'lpp'; did you mean 'lp"),
+        (described.replace('"name": "lp"', '"name": "lpp"'), "no adapter 'lpp': did you mean 'lp"),
         (json.dumps({**json.loads(described), "head": {"kind": "os.system"}}), "no head 'os.system'"),
     ):
         record.write_text(spoiled)
@@ -297,7 +298,7 @@ def test_damaged_files_are_named(tmp_path):
 
 def test_unknown_names_and_parameters_say_what_there_is():
     with pytest.raises(
-        InputError, match=r"no adapter 'ss-txt\+'; did you mean 'ss-text\+'\? There are zero-shot, lp"
+        InputError, match=r"no adapter 'ss-txt\+': did you mean 'ss-text\+'\? there are zero-shot, lp"
     ):
         create_adapter("ss-txt+")
     with pytest.raises(

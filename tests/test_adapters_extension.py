@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fewshot_flair import EpisodeSampler, TextPrototypes, create_adapter, fit_episodes, list_adapters
-from fewshot_flair.adapters import Adapter, get_adapter_class, register, registry
+from fewshot_flair.adapters import Adapter, cosine_head, get_adapter_class, register, registry
 from fewshot_flair.errors import InputError
 
 HALFWAY = textwrap.dedent(
@@ -113,3 +113,70 @@ def test_fitting_on_the_cpu_does_not_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_broken_package_costs_nobody_the_other_adapters(tmp_path):
+    (tmp_path / "theirs.py").write_text("import a_package_that_is_not_there")
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fewshot_flair.adapters]\nhalfway = theirs:Halfway\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from fewshot_flair import create_adapter\nprint(create_adapter('logistic').name)\n"
+        "try: create_adapter('halfway')\nexcept ValueError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("logistic\n")
+    assert "package theirs (theirs:Halfway) cannot be loaded: No module named" in done.stdout
+    assert "RuntimeWarning" in done.stderr
+
+
+def test_a_file_of_one_s_own_makes_adapters_known(tmp_path, parity):
+    path = tmp_path / "mine.py"
+    path.write_text(HALFWAY)
+    features = tmp_path / "train.npz"
+    text = {name: parity[name] for name in ("initial_prototypes", "logit_scale")}
+    np.savez(features, feats_ds=parity["feats_train"], refs_ds=parity["refs_train"], **text)
+    command = [
+        sys.executable,
+        "-c",
+        "from fewshot_flair.cli import main; main()",
+        "adapt",
+        "--data",
+        features,
+    ]
+    command += ["--adapter", "halfway:share=0.8", "--shots", "2", "--seeds", "2", "--out", tmp_path / "run"]
+    command += ["--cache", tmp_path / "cache"]
+    done = subprocess.run(map(str, command), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no adapter 'halfway'" in done.stderr
+    assert "--adapters-from FILE.py" in done.stderr
+    done = subprocess.run(
+        map(str, [*command, "--adapters-from", path]), capture_output=True, text=True, check=True
+    )
+    assert "halfway(share=0.8)" in done.stdout
+    path.write_text("1 / 0")
+    done = subprocess.run(map(str, [*command, "--adapters-from", path]), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "ZeroDivisionError: division by zero" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_slips_in_an_adapter_of_one_s_own_are_named():
+    X, y, text = clinic()
+
+    class Slipped(Adapter):
+        name, summary = "slipped", "gives no head"
+        head = staticmethod(lambda batch: np.zeros((1, 3, 8)))
+
+        def fit_batch(self, batch):
+            return self.head(batch)
+
+    with pytest.raises(InputError, match="slipped: fit_batch gave ndarray; it must give a Head"):
+        Slipped(text).fit(X, y)
+    Slipped.head = staticmethod(lambda batch: cosine_head(batch.xp, batch.class_means[:, :2], 1.0))
+    with pytest.raises(InputError, match=r"have shape \(1, 1, 2\); \(episodes, 1, 3\) is needed"):
+        Slipped(text).fit(X, y)
+    with pytest.raises(InputError, match=r"\(episodes, 1, 3\) is needed"):
+        fit_episodes(Slipped(text), X, y, [range(45)])

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from fewshot_flair import EpisodeSampler, TextPrototypes, create_adapter, fit_episodes
 from fewshot_flair.adapters.methods.clip_adapter import starting_weights
+from fewshot_flair.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +246,32 @@ def test_unlabelled_rows_of_the_sampler_reach_the_adapter(shots):
     together = fit_episodes(adapter, pool, labels, episodes).logits(queries)
     for rows, rest, logits in zip(episodes.indices, episodes.unlabeled, together, strict=True):
         close(logits, adapter.fit(pool[rows], labels[rows], X_unlabeled=pool[rest]).logits(queries))
+
+
+def test_torch_tensors_are_taken_as_numpy_arrays_of_their_precision():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 8)).astype(np.float32), np.repeat([0, 1], 10)
+    text = TextPrototypes(["a", "b"], rng.standard_normal((2, 8)), 2.0)
+    expected = create_adapter("ss-text", text=text).fit(X, y).logits(X)
+    tensor = torch.from_numpy(X).requires_grad_()
+    logits = create_adapter("ss-text", text=text).fit(tensor, y).logits(tensor)
+    assert logits.dtype == np.float32
+    np.testing.assert_array_equal(logits, expected)
+    half = torch.from_numpy(X).bfloat16()
+    assert create_adapter("ss-text", text=text).fit(half, y).logits(half).dtype == np.float32
+    assert (
+        create_adapter("ss-text", text=text).fit(tensor.double(), y).logits(tensor.double()).dtype
+        == np.float64
+    )
+
+
+def test_what_logistic_presumes_follows_its_class_weight():
+    assert create_adapter("logistic").class_balanced
+    assert not create_adapter("logistic", class_weight=None).class_balanced
+
+
+def test_a_share_lies_between_none_and_all():
+    text = TextPrototypes(["a", "b"], np.eye(2, 8), 2.0)
+    with pytest.raises(InputError, match="alpha is -3; it is a share, from 0 to 1"):
+        create_adapter("clip-adapter", text=text, alpha=-3).fit(np.eye(2, 8), [0, 1])
+    assert len(repr(create_adapter("lp", text=text))) < 120

@@ -41,7 +41,7 @@ def with_text_of_shots(name):
             cls.fit(self, X, labels.codes, X_unlabeled, sample_weight)
         finally:
             self.text = None
-        self.classes_ = labels.classes
+        self.classes_ = self.columns_ = labels.classes
         return self
 
     named = f"{cls.__name__}WithTextOfShots"
@@ -100,3 +100,24 @@ def test_clone_and_pickle_keep_parameters_and_answers(clinic, name):
     assert fitted.get_params().keys() == adapter.get_params().keys()
     assert not hasattr(clone(fitted), "classes_")
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).logits(X), fitted.logits(X))
+
+
+def test_scorers_see_the_columns_that_they_take_for_granted(clinic):
+    X, y, text = clinic
+    codes = np.array([list(text.classes).index(label) for label in y])
+    adapter = create_adapter("ss-text+", text=text)
+    for scoring in ("roc_auc_ovr", "neg_log_loss", "balanced_accuracy"):
+        named, coded = (cross_val_score(adapter, X, labels, cv=3, scoring=scoring) for labels in (y, codes))
+        np.testing.assert_allclose(named, coded, rtol=1e-5)
+    fitted = adapter.fit(X, y)
+    assert fitted.classes_.tolist() == sorted(text.classes)
+    assert fitted.columns_.tolist() == list(text.classes)
+    order = [list(text.classes).index(name) for name in fitted.classes_]
+    np.testing.assert_allclose(fitted.decision_function(X), fitted.logits(X)[:, order])
+    np.testing.assert_allclose(
+        fitted.predict_proba(X).argmax(axis=1), [sorted(text.classes).index(n) for n in fitted.predict(X)]
+    )
+    two = TextPrototypes(["no", "mild"], np.asarray(text.prototypes)[:2], 2.0)
+    binary = create_adapter("ss-text+", text=two).fit(X[:40], y[:40])
+    assert binary.classes_.tolist() == ["mild", "no"]
+    assert ((binary.decision_function(X[:40]) > 0) == (binary.predict(X[:40]) == "no")).all()

@@ -33,7 +33,7 @@ def dask(*words: str) -> subprocess.Popen:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
-    """Address of a scheduler, and its two workers."""
+    """Address of a scheduler, and its two workers, followed by itself."""
     file = tmp_path / "scheduler.json"
     scheduler = dask(
         "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
@@ -46,7 +46,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
         address = json.loads(file.read_text())["address"]
         for _ in range(2):
             workers.append(dask("worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"))
-        yield address, workers
+        yield address, [*workers, scheduler]
     finally:
         for process in [*workers, scheduler]:
             process.kill()
@@ -80,7 +80,58 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path, tiny: Path, clus
     assert len(there) == 119
 
 
+@pytest.mark.parametrize("address", ["0", "two", "-1", ""])
+def test_what_is_no_scheduler_is_said_at_once(tmp_path: Path, tiny: Path, address: str):  # noqa: F811
+    encoder = load_encoder(tiny)
+    with pytest.raises(InputError, match="give tcp://HOST:PORT of a Dask scheduler"):
+        extract(photographs(tmp_path, 1), encoder, FeatureBank.open(tmp_path, encoder), scheduler=address)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_goes_away_or_has_no_workers_is_named(
+    tmp_path: Path,
+    tiny: Path,  # noqa: F811
+    cluster,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    address, processes = cluster
+    monkeypatch.setattr(module, "SHARD_IMAGES", 5)
+    paths = photographs(tmp_path / "photos", 60)
+    encoder = load_encoder(tiny)
+    bank = FeatureBank.open(tmp_path, encoder)
+
+    def kill_scheduler(state):
+        if state.encoded >= 5 and processes[-1].poll() is None:
+            processes[-1].kill()
+
+    with pytest.raises(InputError, match=r"went away .* what was encoded is kept"):
+        extract(paths, encoder, bank, batch_size=1, scheduler=address, progress=kill_scheduler)
+    assert len(FeatureBank.open(tmp_path, encoder)) >= 5
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_is_named(
+    tmp_path: Path,
+    tiny: Path,  # noqa: F811
+    cluster,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    address, processes = cluster
+    for worker in processes[:-1]:
+        worker.kill()
+        worker.wait()
+    monkeypatch.setattr(module, "WORKERS_WITHIN", 2.0)
+    encoder = load_encoder(tiny)
+    with pytest.raises(InputError, match="has had no worker for 2 s"):
+        extract(photographs(tmp_path, 1), encoder, FeatureBank.open(tmp_path, encoder), scheduler=address)
+
+
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path, tiny: Path):  # noqa: F811
     encoder = load_encoder(tiny)
-    with pytest.raises(InputError, match="no Dask scheduler answers at 'nowhere'"):
-        extract(photographs(tmp_path, 1), encoder, FeatureBank.open(tmp_path, encoder), scheduler="nowhere")
+    with pytest.raises(InputError, match="no Dask scheduler answers at 'tcp:"):
+        extract(
+            photographs(tmp_path, 1),
+            encoder,
+            FeatureBank.open(tmp_path, encoder),
+            scheduler="tcp://127.0.0.1:9",
+        )

@@ -241,6 +241,20 @@ def test_features_that_are_not_finite_refuse_their_photograph_alone(
     assert len(bank) == done.encoded == 5
 
 
+def test_a_picture_of_one_colour_is_refused(tmp_path: Path, encoder: Encoder):
+    (path,) = photographs(tmp_path / "photos", 1)
+    black = path.with_name("black.png")
+    Image.new("RGB", (130, 90)).save(black)
+    Image.new("RGB", (1, 1), (200, 90, 40)).save(path.with_name("dot.png"))
+    bank = FeatureBank.open(tmp_path, encoder)
+    done = extract([path, black, path.with_name("dot.png")], encoder, bank, skip_bad=True)
+    assert [row.reason for row in done.skipped] == [
+        "cannot be read: black.png is of one colour all over; it shows nothing",
+        "cannot be read: dot.png is of one colour all over; it shows nothing",
+    ]
+    assert done.encoded == 1
+
+
 def test_file_names_need_not_be_text(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(memo_module, "_SETTLED_SECONDS", -1)
     folder = os.fsencode(tmp_path / "photos")

@@ -122,6 +122,15 @@ def test_test_rows_that_were_trained_on_are_told(
     assert clinic.provenance["twins"] == [["MESSIDOR_train_flair.npz[7]", "MESSIDOR_test_flair.npz[0]"]]
 
 
+def test_a_test_file_may_leave_the_prototypes_to_the_training_file(
+    tmp_path: Path, caches: tuple[Path, Path], parity: Arrays
+) -> None:
+    whole = prepare_clinic(data(*caches), CHOICE, cache=tmp_path / "cache")
+    bare = write(tmp_path, "test", parity, initial_prototypes=None, logit_scale=None)
+    clinic = prepare_clinic(data(caches[0], bare), CHOICE, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(clinic.test.read("embedding"), whole.test.read("embedding"))
+
+
 def test_one_file_alone_is_split(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     clinic = prepare_clinic(data(caches[0], classes=list("abcde")), CHOICE, cache=tmp_path / "cache")
     assert clinic.classes == list("abcde")
@@ -188,6 +197,8 @@ def test_a_study_of_features(tmp_path: Path, caches: tuple[Path, Path]) -> None:
             "seeds": 3,
         }
     )
+    unnamed = study.model_dump(exclude={"encoders"})
+    assert Study.from_dict(unnamed).encoders == [EncoderChoice(name="features")]
     results = run_study(study, tmp_path / "out", cache=tmp_path / "cache")
     assert len(results.rows) == 2 * 2 * 3
     assert set(results.rows["encoder"]) == {"FLAIR"}

@@ -166,6 +166,25 @@ def test_class_order(tmp_path: Path, labels: list[str], classes: list[str], ordi
     assert (manifest.classes, manifest.ordinal) == (classes, ordinal)
 
 
+def test_a_workbook_is_called_so(tmp_path: Path):
+    (tmp_path / "clinic.csv").write_bytes(b"PK\x03\x04" + bytes(40))
+    with pytest.raises(
+        InputError, match="is a workbook, as Excel or LibreOffice keep it; save it as 'CSV UTF-8'"
+    ):
+        Manifest.read(tmp_path / "clinic.csv")
+
+
+def test_a_flat_folder_will_do_where_labels_are_not_needed(tmp_path: Path):
+    for name in ("b", "a"):
+        photograph(tmp_path / f"{name}.png")
+    (tmp_path / "._a.png").write_bytes(b"")
+    with pytest.raises(InputError, match="one sub-folder a class"):
+        Manifest.read(tmp_path)
+    manifest = Manifest.read(tmp_path, labels_required=False)
+    assert manifest.frame["image"].tolist() == ["a.png", "b.png"]
+    assert manifest.y.tolist() == [-1, -1]
+
+
 def test_class_order_given_and_stated(tmp_path: Path):
     path = clinic(tmp_path, "image,label,stage\na.png,late,2\nb.png,early,1\nc.png,late,2\n")
     given = Manifest.read(path, classes=["late", "early", "cured"])
@@ -196,17 +215,19 @@ d.png,mild,sideways
 c.png,mild,train,surplus
 empty.png,mild,train
 ,mild,train
+e.png,severe,train
 """
 
 
 def test_all_bad_rows_at_once(tmp_path: Path):
-    path = clinic(tmp_path, BAD)
+    path = clinic(tmp_path, BAD, "a b c d e")
     (tmp_path / "broken.jpg").write_text("not a photograph")
     (tmp_path / "empty.png").touch()
     with pytest.raises(BadRowsError) as caught:
         Manifest.read(path, classes=["mild", "severe"])
     assert str(caught.value).splitlines() == [
-        "clinic.csv: 9 bad rows; mend them, or go on without them (--skip-bad)",
+        "clinic.csv: 10 bad rows; mend them, or go on without them (--skip-bad)",
+        "  clinic.csv, row 2: image 'a.png' is in row 6 too, with label 'severe' there and 'mild' here",
         "  clinic.csv, row 3: image 'gone.png' is not there; paths are relative to the manifest "
         "(use --images DIR)",
         "  clinic.csv, row 4: image 'broken.jpg' is not an image file of a known format "
@@ -221,8 +242,8 @@ def test_all_bad_rows_at_once(tmp_path: Path):
         "  clinic.csv, row 11: names no image",
     ]
     manifest = Manifest.read(path, classes=["mild", "severe"], skip_bad=True)
-    assert manifest.frame["image"].tolist() == ["a.png"]
-    assert [row.row for row in manifest.skipped] == [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert manifest.frame["image"].tolist() == ["e.png"]
+    assert [row.row for row in manifest.skipped] == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
 def test_only_twenty_bad_rows_are_shown_and_one_reads_as_a_sentence(tmp_path: Path):

@@ -103,6 +103,16 @@ def test_cluster_bootstrap_is_the_plain_one_whatever_is_scored_at_once(monkeypat
         assert found == pytest.approx(tuple(expected))
 
 
+def test_cluster_bootstrap_draws_resamples_without_a_class_again():
+    y = np.array([0] * 40 + [1])
+    wrong_on_the_rare_one = np.zeros(41, dtype=int)
+    low, high = cluster_bootstrap(y, wrong_on_the_rare_one, np.arange(41), 2)
+    assert (low, high) == (0.5, 0.5)  # and not 1, the mean of the classes that happen to be drawn
+    rare = np.arange(12)
+    low, high = cluster_bootstrap(rare, np.zeros(12, dtype=int), rare, 12, resamples=50)
+    assert 0 <= low <= high <= 1
+
+
 def test_cluster_bootstrap_keeps_eyes_together():
     rng = np.random.default_rng(0)
     y = np.repeat(rng.integers(0, 2, 100), 2)

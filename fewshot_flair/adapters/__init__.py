@@ -21,6 +21,7 @@ _PUBLIC = {
     "load_adapter": "storage",
     "register": "registry",
     "save_adapter": "storage",
+    "use_adapters_from": "registry",
 }
 __all__ = [*_PUBLIC]
 

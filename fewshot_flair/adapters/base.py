@@ -38,7 +38,10 @@ class Adapter(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : array of shape (C,)
-        Class names where labels are names, integer codes where they are codes.
+        Class names where labels are names, integer codes where they are codes; sorted, as scikit-learn's
+        scorers take for granted, and so the columns of `predict_proba`.
+    columns_ : array of shape (C,)
+        The same in the order of `logits`: that of ``text.classes``, so that grades stay in theirs.
     n_features_in_ : int
         Width D of the features.
     head_ : Head
@@ -105,32 +108,54 @@ class Adapter(ClassifierMixin, BaseEstimator):
             is given that the method cannot use.
         """
         pool = Pool.checked(self, X, y, X_unlabeled=X_unlabeled, sample_weight=sample_weight)
-        self.classes_ = pool.classes
         with one_thread() if len(pool.X) < SMALL else nullcontext():
-            self.head_ = self.fit_batch(pool.batch([np.arange(len(pool.X))]))
+            head = self.fit_batch(pool.batch([np.arange(len(pool.X))]))
+        self.head_ = check_head(self.name, head, pool)
+        self.columns_ = pool.classes
+        self.classes_ = np.sort(pool.classes)
         return self
 
     def logits(self, X: ArrayLike) -> NDArray:
-        """Logits, one column a class also where there are two: (n, C)."""
+        """Logits, one column for each of `columns_` also where there are two: (n, C)."""
         check_is_fitted(self, "head_")
         X = check_features(self, X, reset=False)
         return finite(self.name, self.head_.logits(X)[0])
 
     def decision_function(self, X: ArrayLike) -> NDArray:
-        """Logits of shape (n, C); of two classes the difference of the second to the first, (n,)."""
-        logits = self.logits(X)
+        """Logits of shape (n, C), in the order of `classes_`; of two classes second minus first, (n,)."""
+        logits = self.logits(X)[:, np.argsort(self.columns_)]
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
-        """Softmax of the logits: (n, C)."""
-        logits = self.logits(X)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
+        """Softmax of the logits, one column for each of `classes_`: (n, C)."""
+        return softmax(self.logits(X))[:, np.argsort(self.columns_)]
 
     def predict(self, X: ArrayLike) -> NDArray:
         """The class of the largest logit, as `y` had it: names or codes, (n,)."""
         logits = self.logits(X)
-        return self.classes_[logits.argmax(axis=1)]
+        return self.columns_[logits.argmax(axis=1)]
+
+
+def softmax(logits: NDArray) -> NDArray:
+    """Probabilities of logits along their last axis, in their own dtype."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def check_head(name: str, head: Head, pool: Pool) -> Head:
+    """The head that `fit_batch` gave, or an InputError where it is none or has not one logit a class."""
+    if not isinstance(head, Head):
+        raise InputError(
+            f"{name}: fit_batch gave {type(head).__name__}; it must give a Head (cosine_head, LinearHead, "
+            "KernelHead, or a subclass of Head)"
+        )
+    shape = head.logits(pool.X[:1]).shape
+    if len(shape) != 3 or shape[1:] != (1, len(pool.classes)):
+        raise InputError(
+            f"{name}: the logits of one image have shape {shape}; (episodes, 1, {len(pool.classes)}) is needed, "
+            "a column for each class"
+        )
+    return head
 
 
 def finite(name: str, logits: NDArray) -> NDArray:

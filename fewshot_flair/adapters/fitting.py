@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fewshot_flair.adapters.base import Adapter, finite
+from fewshot_flair.adapters.base import Adapter, check_head, finite, softmax
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.pool import Pool
 from fewshot_flair.adapters.threads import one_thread
@@ -30,8 +30,8 @@ class EpisodeFits:
 
     Attributes
     ----------
-    classes_ : array of shape (C,)
-        The columns of the logits, as `Adapter.classes_`.
+    columns_ : array of shape (C,)
+        Names or codes of the logits' columns, as `Adapter.columns_`.
     head : Head
         Weights of all episodes.
     seconds : float
@@ -39,7 +39,7 @@ class EpisodeFits:
     """
 
     adapter: Adapter
-    classes_: NDArray
+    columns_: NDArray
     head: Head
     seconds: float
 
@@ -50,7 +50,11 @@ class EpisodeFits:
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Predicted class of each query in each episode: (B, n)."""
-        return self.classes_[self.logits(X).argmax(axis=2)]
+        return self.columns_[self.logits(X).argmax(axis=2)]
+
+    def predict_proba(self, X: ArrayLike) -> NDArray:
+        """Softmax of the logits, in the order of `columns_`: (B, n, C)."""
+        return softmax(self.logits(X))
 
 
 def fit_episodes(
@@ -109,6 +113,7 @@ def fit_episodes(
         part = slice(start, start + size)
         with one_thread():
             heads.append(adapter.fit_batch(pool.batch(drawn.indices[part], others and others[part])))
+        check_head(adapter.name, heads[-1], pool)
     return EpisodeFits(adapter, pool.classes, Head.joined(heads), time.perf_counter() - began)
 
 

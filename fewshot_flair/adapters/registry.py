@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
+import os
+import sys
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fewshot_flair.errors import InputError
+from fewshot_flair.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from fewshot_flair.adapters.base import Adapter
     from fewshot_flair.prototypes import TextPrototypes
 
-__all__ = ["AdapterInfo", "create_adapter", "get_adapter_class", "list_adapters", "register"]
+__all__ = [
+    *("AdapterInfo", "create_adapter", "get_adapter_class"),
+    *("list_adapters", "register", "use_adapters_from"),
+]
 
 ENTRY_POINTS = "fewshot_flair.adapters"
+FILES = "FEWSHOT_FLAIR_ADAPTERS"
 _classes: dict[str, type[Adapter]] = {}
 _loaded: list[str] = []
+_broken: dict[str, str] = {}
 
 A = TypeVar("A", bound="type[Adapter]")
 
@@ -84,7 +97,11 @@ def get_adapter_class(name: str) -> type[Adapter]:
     if name not in known:
         near = get_close_matches(name, known, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"no adapter {name!r}; {hint}There are {', '.join(known)}")
+        broken = f"{_broken[name]}; " if name in _broken else ""
+        raise InputError(
+            f"no adapter {name!r}: {broken}{hint}there are {', '.join(known)}; one of your own is made known by "
+            "--adapters-from FILE.py"
+        )
     return known[name]
 
 
@@ -130,6 +147,23 @@ def _parameters(cls: type[Adapter], hidden: tuple[str, ...] = ()) -> dict[str, A
     return {p.name: p.default for p in arguments if p.name not in ("text", *hidden)}
 
 
+def use_adapters_from(files: Sequence[str | Path]) -> None:
+    """Make the adapters known that Python files register, in this process and in those that it starts.
+
+    The files are run. They are kept in the environment variable ``FEWSHOT_FLAIR_ADAPTERS``, where a user may
+    put them too (separated as in ``PATH``).
+
+    Raises
+    ------
+    MissingFileError, InputError
+        If a file is not there, or running it fails.
+    """
+    given = [str(Path(file).resolve()) for file in files]
+    known = [file for file in os.environ.get(FILES, "").split(os.pathsep) if file]
+    os.environ[FILES] = os.pathsep.join(dict.fromkeys([*known, *given]))
+    _known()
+
+
 def _known() -> dict[str, type[Adapter]]:
     if not _loaded:
         _loaded.append("builtin")
@@ -137,5 +171,36 @@ def _known() -> dict[str, type[Adapter]]:
         from importlib.metadata import entry_points
 
         for point in entry_points(group=ENTRY_POINTS):
-            register(point.load())
+            _load(point)
+    for file in os.environ.get(FILES, "").split(os.pathsep):
+        if file and file not in _loaded:
+            _loaded.append(file)
+            _run(Path(file))
     return _classes
+
+
+def _load(point: EntryPoint) -> None:
+    """Load another package's adapter; a broken one costs nobody the others."""
+    try:
+        register(point.load())
+    except Exception as error:  # it may raise whatever it likes
+        package = point.dist.name if point.dist else point.value
+        _broken[point.name] = f"package {package} ({point.value}) cannot be loaded: {error}"
+        warnings.warn(f"adapter {point.name!r}: {_broken[point.name]}", RuntimeWarning, stacklevel=2)
+
+
+def _run(file: Path) -> None:
+    if not file.is_file():
+        raise MissingFileError(f"adapters: no file {file} (--adapters-from, or {FILES} in the environment)")
+    name = f"fewshot_flair_adapters_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"adapters: {file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"adapters: running {file} fails: {type(error).__name__}: {error}") from error

@@ -63,7 +63,7 @@ def save_adapter(adapter: Adapter, folder: str | Path, extra: dict[str, Any] | N
             for key, value in adapter.get_params(deep=False).items()
             if key not in ("text", "tower")
         },
-        "classes": adapter.classes_.tolist(),
+        "classes": adapter.columns_.tolist(),
         "n_features": int(adapter.n_features_in_),
         "head": {"kind": type(head).__name__, **head.settings()},
         "text": described,
@@ -112,7 +112,8 @@ def load_adapter(folder: str | Path) -> tuple[Adapter, dict[str, Any]]:
         raise InputError(f"{folder}: no head {kind!r} is known here; import the package that defines it")
     own = {name[5:]: array for name, array in arrays.items() if name.startswith("head.")}
     adapter.head_ = Head.kinds[kind](**own, **described)
-    adapter.classes_ = np.array(record["classes"])
+    adapter.columns_ = np.array(record["classes"])
+    adapter.classes_ = np.sort(adapter.columns_)
     adapter.n_features_in_ = record["n_features"]
     return adapter, record["extra"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ __all__ = ["Labels", "check_choice", "check_features", "check_number", "check_we
 
 
 def check_features(estimator: Any, X: ArrayLike, *, reset: bool, what: str = "X") -> NDArray:
-    """Features as a finite 2-D array, float32 unless they come as float64.
+    """Features as a finite 2-D array, float32 unless they come as float64; torch tensors are taken too.
 
     Raises
     ------
@@ -28,6 +29,7 @@ def check_features(estimator: Any, X: ArrayLike, *, reset: bool, what: str = "X"
         If they are not two-dimensional, not finite (the first such row is named), empty, not numbers,
         or not as wide as those of `fit`.
     """
+    X = _from_torch(X)
     kept: dict[str, Any] = {"ensure_all_finite": False, "dtype": [np.float64, np.float32]}
     try:
         checked = validate_data(estimator, X, reset=reset, **kept)
@@ -43,6 +45,15 @@ def check_features(estimator: Any, X: ArrayLike, *, reset: bool, what: str = "X"
             f"{estimator.name}: row {row} of {what} holds {kind}; leave that image out or encode it again"
         )
     return checked
+
+
+def _from_torch(X: Any) -> Any:
+    """A torch tensor as a NumPy array: float64 as it is, everything narrower as float32."""
+    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    if torch is None or not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X if X.dtype == torch.float64 else X.float()).numpy()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of a command's module, so that ``--
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -19,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C ended."""
+
 app.command()(adapt.adapt)
 app.command()(predict.predict)
 app.command()(cache.cache)
@@ -34,15 +38,33 @@ def main() -> None:
     """Run the command line; a mistake of the user's ends in one sentence and exit status 2."""
     from fewshot_flair.errors import FewshotFlairError
 
+    # file names need not be text that the terminal's encoding has
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except FewshotFlairError as error:
-        from rich.console import Console
-        from rich.markup import escape
-
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[bold red]error:[/] {escape(str(error))}")
+        _say(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; what was encoded and computed so far is kept\n")
-        sys.exit(130)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full or read-only disk, a folder that one may not write to
+        names = [str(name) for name in (error.filename, error.filename2) if name]
+        _say(f"{' and '.join(names) or 'the file system'}: {error.strerror or error}")
+        sys.exit(2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            sys.stderr.write(
+                "\ninterrupted; what was encoded and computed so far is kept, and the same command goes on from "
+                "there\n"
+            )
+        raise
+
+
+def _say(text: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]error:[/] {escape(text)}")

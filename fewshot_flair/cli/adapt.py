@@ -53,6 +53,7 @@ def adapt(
     image_column: options.ImageColumn = "image",
     label_column: options.LabelColumn = "label",
     patient_column: options.PatientColumn = "patient_id",
+    encoding: options.Encoding = None,
     skip_bad: options.SkipBad = False,
     shots: Annotated[
         str, typer.Option("--shots", help="Shots per class; several, as 1,2,4,8,16, give the curve.")
@@ -74,6 +75,7 @@ def adapt(
             show_default=False,
         ),
     ] = None,
+    adapters_from: options.AdaptersFrom = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Support sets drawn at each shots.")] = 20,
     protocol: Annotated[
         str,
@@ -116,12 +118,15 @@ def adapt(
     Photographs are encoded once and kept; adapters are fitted on few-shot support sets of the training
     rows and judged on the test rows, which no fit ever sees.
     """
+    from rich.markup import escape
+
     from fewshot_flair.cli import show
     from fewshot_flair.cli.prepare import parse_shots, split_names
     from fewshot_flair.episodes import EpisodeSampler
     from fewshot_flair.studies.adaptation import (
         DEFAULT_ADAPTERS,
         WITHOUT_TEXT,
+        draw_supports,
         run_adaptation,
         usable_adapters,
     )
@@ -142,6 +147,8 @@ def adapt(
     name = data_name(str(data) if data else "demo")
     out = out or Path("runs") / folder_name(f"{name}-{encoder}-{scenario}-{shots}")
     check_out(out)
+    if (out / "run.json").is_file():
+        console.print(f"[yellow]the earlier run in {escape(str(out))} will be replaced[/]", soft_wrap=True)
     described = DataSet(
         name=name + (f", tested on {data_name(str(test_on))}" if test_on else ""),
         manifest=str(data) if data else "demo",
@@ -153,12 +160,18 @@ def adapt(
         image_column=image_column,
         label_column=label_column,
         patient_column=patient_column,
+        encoding=encoding,
         skip_bad=skip_bad,
         other_patients=other_patients,
     )
     chosen = EncoderChoice(name=encoder, text_encoder=text_encoder, precision=precision, fast=fast)
     with show.rendering(console) as progress:
         manifests = read_manifests(described, progress=progress)
+    if manifests is not None:  # too few images are said before they are encoded
+        train = manifests[0]
+        draw_supports(
+            train.y, train.classes, shot_counts, scenario, 1, allow_fewer=allow_fewer, unlabelled=unlabelled
+        )
     with show.extraction(console, encoder) as progress:
         clinic = prepare_clinic(
             described,
@@ -175,6 +188,10 @@ def adapt(
     if clinic.text is None and not adapter:
         usable += [AdapterSpec(name) for name in WITHOUT_TEXT]
     show.clinic(console, clinic)
+    if not clinic.provenance["data"]["split_given"]:
+        console.print(
+            "[dim]the split was drawn here: 40 % of each class for testing, no patient parted, seed 0[/]\n"
+        )
     if left_out:
         labels = ", ".join(spec.label for spec in left_out)
         console.print(f"[yellow]left out, as {encoder} has no text: {labels}[/]\n", soft_wrap=True)

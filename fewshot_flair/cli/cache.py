@@ -14,8 +14,7 @@ def cache(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Manifest (CSV, TSV, Parquet; labels may be missing), "
-            "or a folder with one sub-folder a class.",
+            help="Manifest (CSV, TSV, Parquet; labels may be missing), or a folder of photographs.",
             show_default=False,
         ),
     ],
@@ -23,6 +22,7 @@ def cache(
     image_column: options.ImageColumn = "image",
     label_column: options.LabelColumn = "label",
     patient_column: options.PatientColumn = "patient_id",
+    encoding: options.Encoding = None,
     skip_bad: options.SkipBad = False,
     encoder: options.EncoderName = "mini",
     text_encoder: options.TextEncoder = None,
@@ -61,29 +61,23 @@ def cache(
         image_column=image_column,
         label_column=label_column,
         patient_column=patient_column,
+        encoding=encoding,
         skip_bad=skip_bad,
         labels_required=False,
     )
     loaded = load_encoder(encoder, text_encoder=text_encoder, device=device, precision=precision, fast=fast)
     bank = FeatureBank.open(cache, loaded)
-    try:
-        with extraction(Console(stderr=True), loaded.name) as tell:
-            done = extract(
-                manifest,
-                loaded,
-                bank,
-                batch_size=batch_size,
-                workers=workers,
-                progress=tell,
-                skip_bad=skip_bad,
-                scheduler=scheduler,
-            )
-    except KeyboardInterrupt:
-        bank.refresh()
-        console.print(
-            f"interrupted; {len(bank)} encoded images are kept, and the same command goes on from there"
+    with extraction(Console(stderr=True), loaded.name) as tell:
+        done = extract(
+            manifest,
+            loaded,
+            bank,
+            batch_size=batch_size,
+            workers=workers,
+            progress=tell,
+            skip_bad=skip_bad,
+            scheduler=scheduler,
         )
-        raise typer.Exit(130) from None
     rate = f" in {done.seconds:.1f} s, {done.encoded / done.seconds:.1f} images/s" if done.encoded else ""
     console.print(
         f"[bold]{escape(manifest.source)}[/]: {len(manifest)} images, {done.encoded} encoded now{rate}, "

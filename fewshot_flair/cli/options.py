@@ -7,6 +7,33 @@ from typing import Annotated
 
 import typer
 
+
+def _use(files: list[Path] | None) -> list[Path] | None:
+    if files:
+        from fewshot_flair.adapters import use_adapters_from
+
+        use_adapters_from(files)
+    return files
+
+
+AdaptersFrom = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--adapters-from",
+        help="Python file that registers adapters of your own (docs/adapters.md); it is run. Repeatable.",
+        show_default=False,
+        callback=_use,
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        help="Text encoding of the manifest where it is not UTF-8 (Excel in Western Europe: cp1252).",
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
 Images = Annotated[
     Path | None,
     typer.Option(
@@ -29,7 +56,8 @@ Classes = Annotated[
     str | None,
     typer.Option(
         "--classes",
-        help="Classes in their order, separated by commas (default: known grades, numbers, else A to Z).",
+        help="Classes in their order, separated by commas; a name with a comma in double quotes "
+        "(default: known grades, numbers, else A to Z).",
         show_default=False,
         rich_help_panel="Data",
     ),

@@ -34,6 +34,7 @@ def predict(
         str | None,
         typer.Option("--adapter", help="One of the run's adapters (default: its best).", show_default=False),
     ] = None,
+    adapters_from: options.AdaptersFrom = None,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -57,10 +58,17 @@ def predict(
     from fewshot_flair.errors import InputError
     from fewshot_flair.features import FeatureBank, extract
     from fewshot_flair.studies.imported import holds_features
-    from fewshot_flair.studies.predictions import check_table, find_photographs, predict_table
+    from fewshot_flair.studies.predictions import (
+        check_table,
+        find_photographs,
+        predict_table,
+        printable,
+        with_skipped,
+    )
 
     console = show.console()
-    fitted, extra = load_adapter(_adapter_folder(run, adapter))
+    folder = _adapter_folder(run, adapter)
+    fitted, extra = load_adapter(folder)
     brought = [path for path in photographs if holds_features(path)]
     check_table(out)
     skipped: list[SkippedRow] = []
@@ -80,7 +88,13 @@ def predict(
             raise InputError(f"none of the photographs could be read: {reasons}")
         readable = [path for path in paths if path in extracted.keys]
         table = predict_table(fitted, readable, [extracted.keys[path] for path in readable], bank)
-    show.predictions(console, table, list(fitted.classes_), skipped)
+    console.print(
+        f"adapter [bold]{folder.name}[/], fitted on {extra['training_images']} training images of {extra['data']}",
+        soft_wrap=True,
+    )
+    show.predictions(console, table, list(fitted.columns_), skipped)
+    table = with_skipped(table, skipped)
+    table["image"] = [printable(name) for name in table["image"]]
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".parquet":
         table.to_parquet(out, index=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 from fewshot_flair.errors import InputError
 
 __all__ = ["parse_shots", "split_names"]
@@ -19,5 +21,8 @@ def parse_shots(text: str) -> list[int]:
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """Names separated by commas."""
-    return [part.strip() for part in text.split(",")] if text else None
+    """Names separated by commas, as a line of CSV: a name with a comma stands in double quotes."""
+    if not text:
+        return None
+    (row,) = csv.reader([text], skipinitialspace=True)
+    return [part.strip() for part in row]

@@ -29,10 +29,11 @@ SETTINGS = ("config.json", "preprocessor_config.json")
 class HubVision(Encoder):
     """A model of transformers' AutoModel: ViT, DINOv2, Swin, ConvNeXt, ResNet, SigLIP's vision tower.
 
-    The feature is the class token of the last hidden state where the model has one (BEiT's is not normalised), else its pooled output, else
-    the mean over positions. Preparation is what preprocessor_config.json says, after the foreground crop.
-    No code of the repository is run. A masked auto-encoder sees every patch, in order; a model whose
-    features of one image differ from one pass to the next is refused.
+    The feature is the class token of the last hidden state where the model has one (BEiT's is not
+    normalised), else its pooled output, else the mean over positions. Preparation is what
+    preprocessor_config.json says, after the foreground crop. No code of the repository is run. A masked
+    auto-encoder sees every patch, in order; a model whose features of one image differ from one pass to the
+    next is refused.
 
     Parameters
     ----------

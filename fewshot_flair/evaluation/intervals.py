@@ -11,6 +11,8 @@ __all__ = ["cluster_bootstrap", "interval_over_seeds"]
 
 WEIGHT_BYTES = 64 * 2**20
 """Memory for the resamples that are scored at once."""
+MOST_DRAWS = 20
+"""Draws for each resample that may be spent on finding ones with every class in them."""
 
 
 def interval_over_seeds(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -57,7 +59,9 @@ def cluster_bootstrap(
     Whole clusters (patients) are drawn with replacement, as their images are not independent (Davison
     and Hinkley, *Bootstrap Methods and their Application*, 1997, section 3.8). With several episodes the
     statistic is the mean over episodes of the balanced accuracy, each resample scoring all of them on the
-    same patients.
+    same patients. A resample that lacks a class would estimate another quantity, the mean recall of the
+    others, and is drawn again; where classes are so rare that twenty times as many draws do not suffice,
+    the rest of the resamples are of whatever classes they have.
 
     Parameters
     ----------
@@ -84,15 +88,21 @@ def cluster_bootstrap(
     for episode, predicted in enumerate(y_pred, 1):
         counts[episode] = np.bincount(cell[predicted == y_true], minlength=n * n_classes)
     rng = np.random.default_rng(seed)
-    balanced = np.empty(resamples)
-    block = max(1, WEIGHT_BYTES // (8 * n))
-    for start in range(0, resamples, block):
-        rows = slice(start, min(start + block, resamples))
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=rows.stop - start).astype(np.float64)
+    balanced: list[NDArray[np.float64]] = []
+    kept, drawn_in_all = 0, 0
+    block = max(1, min(resamples, WEIGHT_BYTES // (8 * n)))
+    there = counts[0].reshape(n, n_classes).any(axis=0)
+    while kept < resamples:
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=block).astype(np.float64)
         drawn = np.stack([weights @ part.reshape(n, n_classes).astype(np.float64) for part in counts])
+        drawn_in_all += block
+        if drawn_in_all <= MOST_DRAWS * resamples:
+            drawn = drawn[:, (drawn[0][:, there] > 0).all(axis=1)]
         present = drawn[0] > 0
         recall = np.divide(drawn[1:], drawn[0], out=np.zeros_like(drawn[1:]), where=present)
-        balanced[rows] = (recall.sum(axis=2) / present.sum(axis=1)).mean(axis=0)
+        balanced.append((recall.sum(axis=2) / present.sum(axis=1)).mean(axis=0))
+        kept += len(balanced[-1])
+    values = np.concatenate(balanced)[:resamples]
     tail = (1 - confidence) / 2
-    low, high = np.quantile(balanced, [tail, 1 - tail])
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -107,7 +107,10 @@ class FeatureBank:
         return f"<FeatureBank {self.folder}: {len(self)} images, {dict(self.feature_dims)}>"
 
     def __contains__(self, key: str) -> bool:
-        return bool(self._find(as_keys([key]))[0] >= 0)
+        try:
+            return bool(self._find(as_keys([key]))[0] >= 0)
+        except InputError:  # not a key at all
+            return False
 
     def reopen(self) -> None:
         """Forget what is known about the shards (such as which rows are damaged) and look anew."""
@@ -189,6 +192,8 @@ class FeatureBank:
     def read(self, keys: Keys, column: str) -> NDArray[np.float32]:
         """Features of images, in the order of `keys`.
 
+        They are given as they lie on the disk; `verify` finds bytes that are not as they were written.
+
         Parameters
         ----------
         keys : n hex digests, or uint8 array of shape (n, 32)
@@ -253,7 +258,8 @@ class FeatureBank:
             )
         if not len(stored):
             return
-        features = {name: np.asarray(values, dtype=np.float32) for name, values in given.items()}
+        with np.errstate(over="ignore"):  # too large for float32: found as not finite below
+            features = {name: np.asarray(values, dtype=np.float32) for name, values in given.items()}
         for name, values in features.items():
             shape = (len(stored), self.feature_dims[name])
             if values.shape != shape:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,7 +78,12 @@ def connect(scheduler: str) -> Iterator[Client]:
         raise InputError(
             "--scheduler needs Dask: pip install 'fewshot-flair[distributed]' (on the workers too)"
         ) from error
-    if scheduler.isdigit() and int(scheduler) > 0:
+    if not re.fullmatch(r"[1-9][0-9]*|\w+://.+", scheduler):
+        raise InputError(
+            f"--scheduler {scheduler!r}: give tcp://HOST:PORT of a Dask scheduler, or a number of processes to start "
+            "here"
+        )
+    if scheduler.isdigit():
         with (
             LocalCluster(n_workers=int(scheduler), threads_per_worker=1, dashboard_address=None) as cluster,
             Client(cluster) as client,

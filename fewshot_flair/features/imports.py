@@ -65,7 +65,9 @@ class ImportedFeatures:
         return int(self.y.max()) + 1 if self.y is not None and len(self.y) else 0
 
 
-def import_features(path: str | Path, cache: str | Path | None = None) -> ImportedFeatures:
+def import_features(
+    path: str | Path, cache: str | Path | None = None, *, like: ImportedFeatures | None = None
+) -> ImportedFeatures:
     """Read features from an ``.npz`` file into a bank, without unpickling anything.
 
     Two kinds of file are known: what `export_bank` wrote, whose rows join the bank of the same fingerprint;
@@ -74,6 +76,11 @@ def import_features(path: str | Path, cache: str | Path | None = None) -> Import
     ``logit_scale``, ``samples_text``, ``labels_text``. Their rows have no images: row i gets the sha256
     of the file's digest and i as its key, and the bank is the file's own. Features of the prototypes'
     width are embeddings, others backbone features; the prototypes are stored as text ``"imported"``.
+
+    Parameters
+    ----------
+    like : ImportedFeatures, optional
+        Features of the same model, whose prototypes a file without any of its own takes over.
 
     Raises
     ------
@@ -88,7 +95,7 @@ def import_features(path: str | Path, cache: str | Path | None = None) -> Import
     if {"source", "keys"} <= set(arrays):
         return _import_exported(path, arrays, cache)
     if "feats_ds" in arrays:
-        return _import_published(path, arrays, cache)
+        return _import_published(path, arrays, cache, like)
     raise InputError(
         f"{path.name} holds {', '.join(sorted(arrays)) or 'nothing'}; a file of features has "
         "source, keys, backbone (fewshot-flair bank export) or feats_ds, refs_ds (the papers' code)"
@@ -137,7 +144,9 @@ def _import_exported(path: Path, arrays: dict[str, NDArray], cache: str | Path |
     return ImportedFeatures(bank, hex_keys(keys), exported=True)
 
 
-def _import_published(path: Path, arrays: dict[str, NDArray], cache: str | Path | None) -> ImportedFeatures:
+def _import_published(
+    path: Path, arrays: dict[str, NDArray], cache: str | Path | None, like: ImportedFeatures | None
+) -> ImportedFeatures:
     features = _numbers(path, arrays, "feats_ds", 2)
     infinite = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(infinite):
@@ -146,6 +155,8 @@ def _import_published(path: Path, arrays: dict[str, NDArray], cache: str | Path 
             "leave them out"
         )
     text = _published_text(path, arrays)
+    if text is None and like is not None and like.bank.feature_dims == {like.kind: features.shape[1]}:
+        text = like.text
     y = _published_labels(path, arrays, len(features), text)
     kind = "embedding" if text is not None and text.n_features == features.shape[1] else "backbone"
     with path.open("rb") as file:

@@ -36,8 +36,10 @@ def as_keys(keys: Keys) -> NDArray[np.uint8]:
         if keys.ndim != 2 or keys.shape[1] != KEY_BYTES:
             raise InputError(f"keys have shape {keys.shape}; they must be (n, {KEY_BYTES})")
         return np.ascontiguousarray(keys)
+    if isinstance(keys, str):
+        raise InputError(f"keys: give a list of keys, not the single string {keys!r}")
     for key in keys:
-        if len(key) != 2 * KEY_BYTES:
+        if not isinstance(key, str) or len(key) != 2 * KEY_BYTES:
             raise InputError(f"{key!r} is not an image's key; give the hex sha256 of its bytes (image_key)")
     try:
         raw = bytes.fromhex("".join(keys))

@@ -282,6 +282,8 @@ def prepare_keyed(encoder: Encoder, path: str, key: str) -> Prepared:
         pixels = encoder.prepare(path)
         now = image_key(path)
         if now == key:
+            if not np.ptp(pixels.reshape(3, -1), axis=1).any():
+                raise InputError(f"{path} is of one colour all over; it shows nothing")
             return Prepared(path, key, pixels)
         key = now
     raise InputError(f"{path} changes while it is read; wait until whatever writes it is done")

@@ -10,12 +10,22 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.studies.evaluate import AdapterSpec, Outcome, evaluate_adapter
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from fewshot_flair.adapters import Adapter
+    from fewshot_flair.episodes import Episodes
     from fewshot_flair.studies.clinic import EncodedClinic
 
-__all__ = ["DEFAULT_ADAPTERS", "WITHOUT_TEXT", "Adaptation", "run_adaptation", "usable_adapters"]
+__all__ = [
+    "DEFAULT_ADAPTERS",
+    "WITHOUT_TEXT",
+    "Adaptation",
+    "draw_supports",
+    "run_adaptation",
+    "usable_adapters",
+]
 
 DEFAULT_ADAPTERS = ("zero-shot", "lp", "logistic", "clip-adapter", "ss-text", "ss-text+")
 WITHOUT_TEXT = ("ss",)
@@ -68,9 +78,13 @@ def usable_adapters(
     InputError
         Where a name is unknown, an adapter is named twice, or none is left.
     """
-    from fewshot_flair.adapters import get_adapter_class
+    from fewshot_flair.adapters import create_adapter, get_adapter_class
 
     labels = [spec.label for spec in specs]
+    for spec in specs:
+        get_adapter_class(spec.name)
+        if not get_adapter_class(spec.name).needs_tower:
+            create_adapter(spec.name, **spec.params)  # says which parameter is unknown
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise InputError(f"adapter {twice[0]!r} is named twice")
@@ -110,13 +124,18 @@ def run_adaptation(
     progress : callable
         Told the label of what is being fitted.
     """
-    from fewshot_flair.episodes import EpisodeSampler
-
     y = clinic.train.y
-    drawn = {}
-    for k in sorted(set(shots)):  # all draws first: a class too small is said before anything is fitted
-        sampler = EpisodeSampler(k, scenario, protocol=protocol, allow_fewer=allow_fewer)
-        drawn[k] = sampler.sample_many(y, range(seeds), classes=clinic.classes, unlabeled=unlabelled)
+    # all draws first: a class too small is said before anything is fitted
+    drawn = draw_supports(
+        y,
+        clinic.classes,
+        shots,
+        scenario,
+        seeds,
+        protocol=protocol,
+        allow_fewer=allow_fewer,
+        unlabelled=unlabelled,
+    )
     outcomes = {}
     for k, episodes in drawn.items():
         for spec in specs:
@@ -124,6 +143,38 @@ def run_adaptation(
             outcomes[k, spec.label] = evaluate_adapter(clinic, spec, episodes, device=device)
     support = {k: _support_range(episodes.indices, y, len(clinic.classes)) for k, episodes in drawn.items()}
     return Adaptation(clinic, sorted(drawn), scenario, outcomes, support)
+
+
+def draw_supports(
+    y: NDArray[np.int64],
+    classes: Sequence[str],
+    shots: Sequence[int],
+    scenario: str,
+    seeds: int,
+    *,
+    protocol: str = "fewshot-flair",
+    allow_fewer: bool = False,
+    unlabelled: int = 0,
+) -> dict[int, Episodes]:
+    """Support sets by number of shots, of the seeds 0 … seeds − 1.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two classes, or a class has too few images.
+    """
+    from fewshot_flair.episodes import EpisodeSampler
+
+    if len(classes) < 2:
+        raise InputError(
+            f"there is only one class, {', '.join(classes)}; adapting is telling classes apart, and needs two"
+        )
+    return {
+        k: EpisodeSampler(k, scenario, protocol=protocol, allow_fewer=allow_fewer).sample_many(
+            y, range(seeds), classes=classes, unlabeled=unlabelled
+        )
+        for k in sorted(set(shots))
+    }
 
 
 def refit(clinic: EncodedClinic, spec: AdapterSpec, device: str = "cpu") -> Adapter:

@@ -43,6 +43,7 @@ class DataSet(_Strict):
     image_column: str = "image"
     label_column: str = "label"
     patient_column: str = "patient_id"
+    encoding: str | None = None
     skip_bad: bool = False
     other_patients: bool = False
     train_clinics: list[str] | None = None
@@ -108,6 +109,15 @@ class Study(_Strict):
     published: str | None = None
     folder: Path = Path()
     text: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _features_need_no_encoder(cls, entries: Any) -> Any:
+        if isinstance(entries, dict) and "encoders" not in entries and isinstance(entries.get("data"), list):
+            manifests = [data.get("manifest") for data in entries["data"] if isinstance(data, dict)]
+            if manifests and all(isinstance(m, str) and m.lower().endswith(".npz") for m in manifests):
+                return entries | {"encoders": ["features"]}
+        return entries
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -332,5 +342,7 @@ def _adapter(item: Any) -> Any:
     if isinstance(item, dict) and set(item) == {"name", "params"}:
         return AdapterSpec(item["name"], item["params"])
     if isinstance(item, dict) and isinstance(item.get("name"), str):
-        return AdapterSpec(item["name"], {key: value for key, value in item.items() if key != "name"})
+        # TOML has no null
+        given = {key: None if value == "None" else value for key, value in item.items() if key != "name"}
+        return AdapterSpec(item["name"], given)
     return item

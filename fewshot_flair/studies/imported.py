@@ -62,7 +62,9 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
                 "or photographs for both"
             )
         files["test"] = folder / data.test_on
-    found = {side: import_features(path, cache) for side, path in files.items()}
+    found = {"train": import_features(files["train"], cache)}
+    if "test" in files:
+        found["test"] = import_features(files["test"], cache, like=found["train"])
     sources = {side: made_by(each) for side, each in found.items()}
     for side, path in files.items():
         if found[side].y is None:
@@ -162,6 +164,7 @@ def _provenance(
         "data": {
             "name": data.name,
             "rendered": False,
+            "split_given": data.test_on is not None,
             "train": side(clinic.train, files["train"]),
             "test": side(clinic.test, files.get("test", files["train"])),
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fewshot_flair.adapters import Adapter
+    from fewshot_flair.data.tables import SkippedRow
     from fewshot_flair.features import FeatureBank
 
-__all__ = ["check_table", "find_photographs", "predict_table"]
+__all__ = ["check_table", "find_photographs", "predict_table", "printable", "with_skipped"]
 
 COLUMNS = ["image", "predicted", "probability"]
 
@@ -24,26 +26,40 @@ COLUMNS = ["image", "predicted", "probability"]
 def find_photographs(given: Sequence[Path]) -> list[Path]:
     """Files as they are, folders as the images below them in order of name, each once.
 
+    A path that is not there stays in the list, as one that cannot be read. Hidden files are left out.
+
     Raises
     ------
     MissingFileError
-        If one of `given` is not there.
+        If none of `given` is there.
     InputError
         If no image is among them.
     """
-    from fewshot_flair.data.tables import IMAGE_SUFFIXES
+    from fewshot_flair.data.tables import images_below
 
+    if not any(path.exists() for path in given):
+        raise MissingFileError(f"photographs: no file or folder {', '.join(str(path) for path in given)}")
     found: list[Path] = []
     for path in given:
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise MissingFileError(f"photographs: no file or folder {path}")
+        found += images_below(path) if path.is_dir() else [path]
     if not found:
         raise InputError(f"photographs: no image in {', '.join(str(path) for path in given)}")
     return list(dict.fromkeys(found))
+
+
+def printable(name: str) -> str:
+    """A file name as UTF-8 can hold it: bytes that are no text become escapes."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+
+
+def with_skipped(table: pd.DataFrame, skipped: Sequence[SkippedRow]) -> pd.DataFrame:
+    """The same table with a row for each photograph left out, its prediction empty and its reason in ``note``."""
+    import pandas as pd
+
+    left_out = pd.DataFrame(
+        {"image": [row.image for row in skipped], "note": [row.reason for row in skipped]}
+    )
+    return pd.concat([table.assign(note=""), left_out], ignore_index=True)
 
 
 def check_table(out: Path) -> None:
@@ -75,10 +91,12 @@ def predict_table(
     """
     import pandas as pd
 
+    from fewshot_flair.adapters.base import softmax
     from fewshot_flair.studies.clinic import kind_at_hand
 
-    probabilities = adapter.predict_proba(bank.read(keys, kind_at_hand(adapter.features, bank.feature_dims)))
-    classes = [str(name) for name in adapter.classes_]
+    logits = adapter.logits(bank.read(keys, kind_at_hand(adapter.features, bank.feature_dims)))
+    probabilities = softmax(logits)
+    classes = [str(name) for name in adapter.columns_]  # grades in their order
     table = pd.DataFrame(probabilities, columns=[f"probability_{name}" for name in classes])
     best = probabilities.argmax(axis=1)
     table.insert(0, "image", list(images))

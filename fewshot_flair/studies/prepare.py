@@ -63,6 +63,7 @@ def read_manifests(
             patient_column=data.patient_column,
             classes=classes,
             ordered=data.ordered,
+            encoding=data.encoding,
             skip_bad=data.skip_bad,
         )
 
@@ -156,6 +157,7 @@ def prepare_clinic(
         "data": {
             "name": data.name,
             "rendered": _is_rendered(train) or _is_rendered(test),
+            "split_given": data.test_on is not None or train.split_given,
             "train": _described(train, clinic, "train"),
             "test": _described(test, clinic, "test"),
         },

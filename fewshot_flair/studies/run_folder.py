@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check_out", "folder_name", "read_run", "versions", "write_run"]
 
 FORMAT = "fewshot-flair run 1"
+LOCK = "run.lock"
 PACKAGES = (
     "numpy",
     "scipy",
@@ -52,10 +54,15 @@ def folder_name(label: str) -> str:
 
 
 def check_out(out: Path) -> None:
-    """Raise where `out` holds something that is not an earlier run; nothing of others is overwritten."""
+    """Raise where `out` holds something other than an earlier run, or nothing can be written there."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: this is a file; give a folder")
-    if out.is_dir() and any(out.iterdir()) and not _is_run(out / "run.json"):
+    there = next((folder for folder in (out, *out.absolute().parents) if folder.exists()), Path())
+    if not os.access(there, os.W_OK):
+        raise InputError(
+            f"--out {out}: nothing can be written to {there}; give a folder that you may write to"
+        )
+    if out.is_dir() and any(p.name != LOCK for p in out.iterdir()) and not _is_run(out / "run.json"):
         raise InputError(
             f"--out {out}: the folder is not empty and holds no earlier run; give a new or an empty one"
         )
@@ -65,6 +72,8 @@ def write_run(
     adaptation: Adaptation, out: Path, settings: Mapping[str, Any], device: str = "cpu"
 ) -> list[Path]:
     """Write results, pictures and refitted adapters; an earlier run in `out` is replaced.
+
+    Where another process is writing a run there, this is an InputError.
 
     Parameters
     ----------
@@ -76,14 +85,26 @@ def write_run(
     list of Path
         What was written, the table first.
     """
+    from filelock import FileLock, Timeout
+
+    check_out(out)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            return _write_run(adaptation, out, settings, device)
+    except Timeout as error:
+        raise InputError(
+            f"--out {out}: another run is being written there; give each its own folder"
+        ) from error
+
+
+def _write_run(adaptation: Adaptation, out: Path, settings: Mapping[str, Any], device: str) -> list[Path]:
     from fewshot_flair.adapters import save_adapter
     from fewshot_flair.studies import plots
 
     clinic, results, best = adaptation.clinic, adaptation.results, adaptation.best()
-    check_out(out)
     for name in ("adapters", "run.json"):
         _remove(out / name)
-    out.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "complete": False, "settings": dict(settings)}
     _write_record(out, record)  # first, so that a killed run's folder is known as ours
     table = out / "results.csv"
@@ -158,7 +179,9 @@ def _for_use(adaptation: Adaptation, outcome: Outcome, settings: Mapping[str, An
 
 def _write_record(out: Path, record: Mapping[str, Any]) -> Path:
     path = out / "run.json"
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    # a file name that is no text becomes the escape that JSON has for it
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 

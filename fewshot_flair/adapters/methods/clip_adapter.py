@@ -26,6 +26,7 @@ from fewshot_flair.adapters.methods.linear_probe import mean_mass
 from fewshot_flair.adapters.namespaces import Array, put_beside
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_choice, check_number
+from fewshot_flair.errors import InputError
 from fewshot_flair.prototypes import TextPrototypes
 
 ACTIVATIONS = ("relu", "none")
@@ -104,6 +105,8 @@ class CLIPAdapter(Adapter):
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Descend in both layers."""
         check_number(self.name, "alpha", self.alpha)
+        if not 0 <= self.alpha <= 1:
+            raise InputError(f"{self.name}: alpha is {self.alpha!r}; it is a share, from 0 to 1")
         check_choice(self.name, "activation", self.activation, ACTIVATIONS)
         check_number(self.name, "reduction", self.reduction, above=0)
         xp, text = batch.xp, batch.prototypes

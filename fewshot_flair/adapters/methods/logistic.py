@@ -52,7 +52,6 @@ class Logistic(Adapter):
     """
 
     name = "logistic"
-    class_balanced = True
     summary = "logistic regression on backbone features (FLAIR's linear probe)"
     paper = "Silva-Rodríguez et al., A Foundation Language-Image Model of the Retina (FLAIR), MedIA 2025"
     needs_text = False
@@ -73,6 +72,11 @@ class Logistic(Adapter):
         self.class_weight = class_weight
         self.tol = tol
         self.max_steps = max_steps
+
+    @property
+    def class_balanced(self) -> bool:  # type: ignore[override]
+        """Whether its probabilities presume classes of equal prevalence: where classes weigh alike."""
+        return self.class_weight == "balanced"
 
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Solve the convex problems together."""

@@ -1,0 +1,190 @@
+"""What a user gets wrong on the command line: said in one sentence, before anything is encoded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import run
+
+from fewshot_flair.cli.prepare import split_names
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Path:
+    """Twelve small photographs of two classes, with a split."""
+    rng = np.random.default_rng(0)
+    lines = ["image,label,patient_id,split"]
+    for i in range(12):
+        pixels = rng.integers(0, 255, (40, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        label = ["keine", "schwere Retinopathie, NPDR"][i % 2]
+        lines.append(f'{i}.png,"{label}",P{i},{"train" if i < 8 else "test"}')
+    path = tmp_path / "clinic.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def refused(*words: object, **environment: str) -> str:
+    done = run(*words, ok=False, **environment)
+    assert "encoding with" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--adapter", "lpp"], "no adapter 'lpp': did you mean"),
+        (["--adapter", "lp:foo=2"], "adapter 'lp' has no parameter 'foo'"),
+        (["--shots", "9"], "too few images for 9 shots"),
+        (["--scenario", "reelistic"], "reelistic"),
+        (["--classes", "keine"], "unknown label"),
+    ],
+)
+def test_typing_errors_cost_no_encoding(clinic: Path, tmp_path: Path, options: list[str], said: str) -> None:
+    cache = tmp_path / "cache"
+    told = refused(
+        "adapt", "--data", clinic, "--shots", 1, *options, "--out", tmp_path / "o", "--cache", cache
+    )
+    assert said in told
+    assert not list(cache.rglob("*.safetensors"))
+
+
+def test_one_class_is_nothing_to_tell_apart(clinic: Path, tmp_path: Path) -> None:
+    clinic.write_text(clinic.read_text().replace('"schwere Retinopathie, NPDR"', '"keine"'))
+    told = refused(
+        "adapt", "--data", clinic, "--shots", 1, "--out", tmp_path / "o", "--cache", tmp_path / "c"
+    )
+    assert "there is only one class, keine" in told
+
+
+def test_class_names_with_a_comma_stand_in_quotes() -> None:
+    assert split_names('keine, "schwere Retinopathie, NPDR",proliferativ') == [
+        "keine",
+        "schwere Retinopathie, NPDR",
+        "proliferativ",
+    ]
+    assert split_names(None) is None
+
+
+def test_a_table_from_excel_in_western_europe(clinic: Path, tmp_path: Path) -> None:
+    text = clinic.read_text(encoding="utf-8").replace("keine", "mäßig")
+    clinic.write_bytes(text.encode("cp1252"))
+    asked = [
+        "adapt",
+        "--data",
+        clinic,
+        "--shots",
+        1,
+        "--seeds",
+        2,
+        "--cache",
+        tmp_path / "c",
+        "--adapter",
+        "ss",
+    ]
+    assert "--encoding cp1252" in refused(*asked, "--out", tmp_path / "o")
+    done = run(*asked, "--encoding", "cp1252", "--out", tmp_path / "o")
+    assert "mäßig" in done.stdout
+    again = run(*asked, "--encoding", "cp1252", "--out", tmp_path / "o")
+    assert "the earlier run in" in again.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_what_the_file_system_refuses_is_said_in_a_sentence(clinic: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = refused("bank", "export", tmp_path, tmp_path / "x.npz")
+    assert "is not a feature bank" in told
+    told = refused("cache", clinic, "--cache", tmp_path / "file" / "below")
+    assert "file" in told
+    run("cache", clinic, "--cache", tmp_path / "c")
+    (bank,) = (tmp_path / "c" / "banks").iterdir()
+    told = refused("bank", "export", bank, tmp_path / "no" / "x.npz")
+    assert "No such file or directory" in told
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_photograph_that_is_not_there_costs_the_others_nothing(clinic: Path, tmp_path: Path) -> None:
+    cache = ["--cache", tmp_path / "c"]
+    run(
+        "adapt",
+        "--data",
+        clinic,
+        "--shots",
+        1,
+        "--seeds",
+        2,
+        "--adapter",
+        "ss",
+        "--out",
+        tmp_path / "o",
+        *cache,
+    )
+    done = run(
+        *(
+            "predict",
+            tmp_path / "o",
+            tmp_path / "0.png",
+            tmp_path / "gone.png",
+            "--out",
+            tmp_path / "p.csv",
+            *cache,
+        ),
+        ok=False,
+    )
+    assert done.returncode == 1
+    assert "gone.png" in done.stdout
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert lines[2].endswith("is not there")
+    assert "adapter ss, fitted on 8 training images" in done.stdout
+
+
+def test_two_runs_do_not_write_into_one_folder(clinic: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    out = tmp_path / "o"
+    out.mkdir()
+    asked = [
+        "adapt",
+        "--data",
+        clinic,
+        "--shots",
+        1,
+        "--seeds",
+        2,
+        "--adapter",
+        "ss",
+        "--cache",
+        tmp_path / "c",
+    ]
+    with FileLock(out / "run.lock"):
+        told = " ".join(run(*asked, "--out", out, ok=False).stderr.split())
+    assert "another run is being written there" in told
+    run(*asked, "--out", out)
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_says_that_it_goes_on(clinic: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for i in range(400):
+        Image.fromarray(rng.integers(0, 255, (200, 250, 3), np.uint8)).save(tmp_path / f"more{i}.png")
+    command = [sys.executable, "-c", "from fewshot_flair.cli import main; main()", "cache", tmp_path]
+    process = subprocess.Popen(
+        map(str, [*command, "--cache", tmp_path / "c"]), stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    while not list((tmp_path / "c").rglob("*.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted; what was encoded and computed so far is kept" in told
+    assert "Traceback" not in told

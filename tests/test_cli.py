@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +112,10 @@ def test_predict_agrees_with_the_refitted_adapter(adapted, demo_cache, tmp_path)
     )
     assert "broken.jpg" in done.stdout
     table = pd.read_csv(out)
-    assert list(table["image"]) == [str(path) for path in photographs]
+    assert list(table["image"]) == [str(path) for path in [*photographs, broken]]
+    assert table["predicted"].isna().tolist() == [False] * 40 + [True]
+    assert "truncated" in table["note"][40]
+    table = table[:40]
     probabilities = table[[f"probability_{grade}" for grade in GRADES]]
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-4)
     assert (table["predicted"] == [GRADES[i] for i in probabilities.to_numpy().argmax(axis=1)]).all()
@@ -226,3 +232,103 @@ def test_lists():
     assert "flair" in run("encoders").stdout
     names = [about["name"] for about in json.loads(run("adapters", "--json").stdout)]
     assert len(names) == len(set(names)) >= 20
+
+
+def test_encoders_are_named_whole_however_narrow_the_terminal():
+    said = run("encoders", COLUMNS="40").stdout
+    assert "openai/clip-vit-base-patch32" in said
+    assert "…" not in said
+
+
+def shown(width: int = 80):
+    from rich.console import Console
+
+    return Console(file=io.StringIO(), width=width, highlight=False)
+
+
+def test_a_title_is_one_line_however_narrow_the_table(planted_clinic):
+    from fewshot_flair.cli import show
+
+    to = shown(30)
+    table = show.plain_table()
+    table.add_column("a")
+    title = "a data set [of a long name], some encoder, standard: balanced accuracy, %, by shots"
+    show.under_title(to, title, table)
+    assert to.file.getvalue().splitlines()[0] == title
+
+
+def test_tables_of_an_adaptation(planted_clinic):
+    from fewshot_flair.cli import show
+    from fewshot_flair.studies.adaptation import run_adaptation
+    from fewshot_flair.studies.evaluate import AdapterSpec
+
+    tested = np.flatnonzero(planted_clinic.test.y != 3)  # nobody of the fourth class is tested
+    clinic = replace(planted_clinic, test=planted_clinic.test.take(tested))
+    specs = [AdapterSpec.parse("tip-adapter:alpha=1.0,beta=5.5"), AdapterSpec("lp")]
+    done = run_adaptation(clinic, specs, shots=[1], seeds=2)
+    to = shown()
+    show.adaptation(to, done)
+    said = to.file.getvalue()
+    assert said.startswith("1 shot, standard scenario: 1 1 1 1 1 image per class, 2 draws")
+    assert "…" not in said
+    severe = next(line for line in said.splitlines() if line.startswith(" severe"))
+    assert severe.split()[:4] == ["severe", "0", "–", "–"]
+    assert severe.split()[4].endswith("%")
+
+
+def test_hints_on_names_and_order(planted_clinic):
+    from fewshot_flair.cli import show
+
+    classes = ["cataract thing", "glaucoma", "normal", "odd", "zoster"]
+    to = shown()
+    show.clinic(to, replace(planted_clinic, classes=classes, ordinal=False))
+    said = to.file.getvalue()
+    assert "reads just the name of: cataract thing, odd, zoster\n" in said
+    assert "alphabetical order" in said
+    assert "1 bad row skipped" in said
+    to = shown()
+    show.clinic(to, planted_clinic)
+    assert "alphabetical" not in to.file.getvalue()
+
+
+@pytest.mark.parametrize(("encoder", "said"), [("mini", "PHOTOGRAPHS"), ("features", "FEATURES.npz")])
+def test_the_next_command_can_be_pasted(tmp_path, encoder, said):
+    from fewshot_flair.cli import show
+
+    out = tmp_path / "a run of mine with a name that is longer than most terminals are wide"
+    out.mkdir()
+    record = {"format": "fewshot-flair run 1", "complete": True, "encoder": {"name": encoder}}
+    (out / "run.json").write_text(json.dumps(record))
+    to = shown(40)
+    show.written(to, [out / "recall.png"], out)
+    command = to.file.getvalue().splitlines()[1].split(": ", 1)[1]
+    assert shlex.split(command) == ["fewshot-flair", "predict", str(out), said, "--out", "predictions.csv"]
+
+
+def test_a_studys_tables_have_intervals_where_they_fit(planted_clinic, tmp_path):
+    from fewshot_flair.cli.show_study import study_tables
+    from fewshot_flair.studies.design import Study
+    from fewshot_flair.studies.run import plan_tasks, run_tasks
+    from fewshot_flair.studies.tables import assemble
+
+    study = Study.from_dict(
+        {
+            "name": "planted",
+            "question": "?",
+            "data": [{"name": "planted", "manifest": "planted.csv"}],
+            "adapters": ["zero-shot", "lp"],
+            "shots": [1, 2, 4],
+            "seeds": 3,
+        }
+    )
+    tasks = plan_tasks(study, {("planted", "mini", "expert"): planted_clinic}, tmp_path)
+    run_tasks(tasks)
+    results = assemble(tasks, tmp_path, {"clinics": [planted_clinic.provenance]})
+    wide, narrow = shown(100), shown(40)
+    study_tables(wide, results)
+    study_tables(narrow, results)
+    row = next(line for line in wide.file.getvalue().splitlines() if line.startswith(" lp"))
+    assert row.count("±") + row.count(" to ") == 3
+    row = next(line for line in narrow.file.getvalue().splitlines() if line.startswith(" lp"))
+    assert len(row.split()) == 4
+    assert "everything is bold" in wide.file.getvalue()

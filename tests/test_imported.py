@@ -202,5 +202,9 @@ def test_a_study_of_features(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     results = run_study(study, tmp_path / "out", cache=tmp_path / "cache")
     assert len(results.rows) == 2 * 2 * 3
     assert set(results.rows["encoder"]) == {"FLAIR"}
+    other = study.changed(on=[str(caches[1])])
+    with pytest.raises(InputError, match=r"holds a study of other data \(messidor\), whose results"):
+        run_study(other, tmp_path / "out", cache=tmp_path / "cache")
+    assert study.changed(ordered=True).data[0].ordered
     with pytest.raises(InputError, match="prompts cannot vary"):
         prepare_clinic(study.data[0], study.encoders[0], folder=tmp_path, prompts="names", cache=tmp_path)

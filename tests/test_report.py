@@ -5,13 +5,22 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from fewshot_flair.studies.design import Study
+from fewshot_flair.studies.drawing import adapter_styles
+from fewshot_flair.studies.figures import block_figures, ranking_figure
+from fewshot_flair.studies.plots import confusion_figure, curves_figure, recall_figure
+from fewshot_flair.studies.questions import reviewers_questions
 from fewshot_flair.studies.report import write_report
 from fewshot_flair.studies.run import plan_tasks, run_tasks
 from fewshot_flair.studies.run_folder import versions
+from fewshot_flair.studies.summary import blocks, ranking
 from fewshot_flair.studies.tables import assemble
+from fewshot_flair.studies.wording import with_interval
 
 MARKUP = '<img src=x onerror="document.title=1"> $& _%'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -123,3 +132,186 @@ def test_report_in_a_browser(report, width):
         )
         assert size >= 12
         browser.close()
+
+
+def study_of(out, clinics, **entries):
+    """A finished study of these clinics, by the names of their data sets, in the folder `out`."""
+    study = Study.from_dict(
+        {
+            "name": "planted",
+            "question": "Which?",
+            "data": [{"name": name, "manifest": "planted.csv"} for name in clinics],
+            "adapters": ["zero-shot", "lp", "ss"],
+            "shots": [1, 2],
+            "seeds": 3,
+        }
+        | entries
+    )
+    named = {
+        name: replace(
+            clinic,
+            name=name,
+            provenance={**clinic.provenance, "data": {**clinic.provenance["data"], "name": name}},
+        )
+        for name, clinic in clinics.items()
+    }
+    tasks = plan_tasks(study, {(name, "mini", "expert"): clinic for name, clinic in named.items()}, out)
+    run_tasks(tasks)
+    record = {
+        "study": study.model_dump(mode="json", exclude={"folder", "text"}),
+        "study_text": "",
+        "command": "fewshot-flair study study.toml",
+        "published": None,
+        "clinics": [clinic.provenance for clinic in named.values()],
+        "left_out": [],
+        "versions": versions(),
+    }
+    return assemble(tasks, out, record)
+
+
+def colours(figure):
+    return {line.get_label(): line.get_color() for line in figure.axes[0].lines if line.get_label()[0] != "_"}
+
+
+def test_an_adapter_has_one_colour_in_all_pictures(planted_clinic, tmp_path):
+    results = study_of(tmp_path, {"planted": planted_clinic}, adapters=["zero-shot", "ss", "lp", "ss-text+"])
+    (block,) = blocks(results)
+    styles = adapter_styles(block.adapters)
+    shown = {key: figure for key, _, figure in block_figures(results, block, "balanced_accuracy", styles)}
+    assert colours(shown["shots-standard"]) == colours(shown["recall-standard"])
+    dots = shown["reliability"].axes[0].collections[0].get_facecolor()[0]
+    best = block.best_adapter("standard")[0]
+    assert to_hex(dots) == styles[best]["color"].lower()
+
+
+def test_rank_picture_says_which_end_is_best(planted_clinic, tmp_path):
+    results = study_of(tmp_path, {"planted": planted_clinic}, shots=[1, 2, 4])
+    found = ranking(results)
+    axes = ranking_figure(found, "accuracy", adapter_styles(list(found.ranks.index))).axes[0]
+    assert "1, to the left, is best" in axes.get_xlabel()
+    assert "accuracy" in axes.get_title(loc="left")
+    assert any("Nemenyi" in text.get_text() for text in axes.texts)
+
+
+def test_recall_says_which_class_has_no_test_images():
+    rows = pd.DataFrame({"adapter": ["lp", "lp"], "recall_a": [0.5, 1.0], "recall_b": [np.nan, np.nan]})
+    axes = recall_figure(rows, ["a", "b"], ["lp"], "title").axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert "no test images" in texts
+    assert not any("zero-shot" in text for text in texts)
+    low, high = sorted(axes.get_ylim())
+    assert low <= -0.5
+    assert high >= 1.5  # the lane of the last class is whole
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said"), [("standard", "shots per class"), ("realistic", "shots × 2 classes")]
+)
+def test_shots_picture_says_what_a_shot_and_the_band_are(scenario, said):
+    rows = pd.DataFrame(
+        {
+            "adapter": "lp",
+            "scenario": scenario,
+            "shots": [1, 1, 4, 4],
+            "balanced_accuracy": [0.2, 0.9, 0.5, 0.6],
+            "support_a": 1,
+            "support_b": 1,
+        }
+    )
+    axes = curves_figure(rows, "title").axes[0]
+    assert said in axes.get_xlabel()
+    assert any("95 % interval of the mean over draws" in text.get_text() for text in axes.texts)
+    assert 0 <= axes.dataLim.y0 < axes.dataLim.y1 <= 1
+
+
+def test_confusion_picture_has_one_format_of_numbers_and_whole_words():
+    axes = confusion_figure(
+        np.array([[16.75, 0.05], [3.8, 10.0]]), ["a", "b"], "on 20 support-set draws of x"
+    ).axes[0]
+    assert [text.get_text().split("\n")[1] for text in axes.texts] == ["16.8", "0.1", "3.8", "10.0"]
+    assert all("support-set" in line for line in axes.get_title(loc="left").split("\n") if "support" in line)
+
+
+def test_a_report_replaces_an_earlier_one_and_leaves_a_users_files(planted_clinic, tmp_path):
+    study_of(tmp_path, {"old": planted_clinic})
+    write_report(tmp_path)
+    old = [*(tmp_path / "figures").glob("old*"), *(tmp_path / "tables").glob("old*")]
+    assert len(old) > 3
+    (tmp_path / "figures" / "mine.png").write_bytes(b"mine")
+    study_of(tmp_path, {"new": planted_clinic})
+    write_report(tmp_path)
+    assert not any(path.exists() for path in old)
+    assert (tmp_path / "figures" / "mine.png").exists()
+    assert list((tmp_path / "tables").glob("new*"))
+
+
+def test_a_metric_that_some_data_lack_is_shown_of_the_others(planted_clinic, tmp_path):
+    study_of(tmp_path, {"graded": planted_clinic, "kinds": replace(planted_clinic, ordinal=False)})
+    text = write_report(tmp_path, "quadratic_kappa").read_text()
+    assert "kinds is left out" in text
+    assert "Quadratic kappa" in text
+    assert {path.name.split("-")[0] for path in (tmp_path / "tables").iterdir()} == {"graded"}
+
+
+def test_tables_say_their_metric_and_what_bold_is(planted_clinic, tmp_path):
+    study_of(tmp_path, {"planted": planted_clinic})
+    write_report(tmp_path, "log_loss")
+    for suffix in ("md", "tex"):
+        text = next((tmp_path / "tables").glob(f"*.{suffix}")).read_text()
+        assert "log loss (lower is better)" in text
+        assert "bold: the best of its column" in text
+        assert "it takes at least 6" in text  # three draws
+    html = (tmp_path / "report.html").read_text()
+    assert "stays below zero-shot" in html
+    assert "everything is bold" in html
+
+
+def answers_of(clinic, tmp_path, **changes):
+    results = study_of(tmp_path, {"planted": clinic}, adapters=["zero-shot", "ss", "logistic"])
+    record = results.record | {"clinics": [{**results.record["clinics"][0], **changes}]}
+    return dict(reviewers_questions(replace(results, record=record)))
+
+
+def test_answers_for_features_without_patients(planted_clinic, tmp_path):
+    data = {
+        **planted_clinic.provenance["data"],
+        "train": {**planted_clinic.provenance["data"]["train"], "patients": None},
+        "test": {**planted_clinic.provenance["data"]["test"], "patients": None},
+    }
+    encoder = {**planted_clinic.provenance["encoder"], "name": "features"}
+    said = answers_of(planted_clinic, tmp_path, data=data, encoder=encoder, twins=[["a", "b"]])
+    patients = said["Can a patient be in training and in test?"]
+    assert "cannot be told" in patients
+    assert "each image counts as one" in patients
+    assert "1 test row has the very numbers" in patients
+    assert "both eyes" not in said["What is the interval over?"]
+    assert "test images" in said["What is the interval over?"]
+    assert "came with the features" in said["What did the text tower read?"]
+    assert "fewshot-flair prompts" not in said["What did the text tower read?"]
+    assert "image preparation" not in said["Which weights, which preparation?"]
+
+
+def test_answers_for_photographs_of_named_patients(planted_clinic, tmp_path):
+    said = answers_of(planted_clinic, tmp_path, skipped=[])
+    assert said["Can a patient be in training and in test?"].startswith("No")
+    assert "byte by byte" in said["Can a patient be in training and in test?"]
+    assert "ss, logistic have no text" in said["What about a class without test images, or without shots?"]
+    assert "same kind of processor" in said["Is it deterministic?"]
+    assert said["Were rows left out?"] == "None was."
+
+
+@pytest.mark.parametrize(
+    ("values", "metric", "said"),
+    [
+        ((0.844, 0.823, 0.865), "balanced_accuracy", "84.4 ± 2.1"),
+        ((0.562, -0.097, 1.221), "balanced_accuracy", "56.2 (0 to 100)"),
+        ((0.9, 0.62, 1.18), "balanced_accuracy", "90.0 (62.0 to 100)"),
+        ((0.411, 0.411, 0.411), "balanced_accuracy", "41.1"),
+        ((0.5, np.nan, np.nan), "accuracy", "50.0"),
+        ((np.nan, np.nan, np.nan), "accuracy", "–"),
+        ((0.3, -0.2, 0.8), "quadratic_kappa", "0.300 ± 0.500"),
+        ((0.2, -0.1, 0.5), "log_loss", "0.200 (0 to 0.500)"),
+    ],
+)
+def test_intervals_stay_within_what_is_possible(values, metric, said):
+    assert with_interval(*values, metric) == said

@@ -350,8 +350,12 @@ def test_report_with_awkward_names_and_an_undefined_metric(planted_clinic, tmp_p
     run_tasks(tasks)
     extra = {"study_text": "", "command": "", "published": None, "left_out": [], "versions": versions()}
     assemble(tasks, tmp_path, record(clinic, study) | extra)
-    assert "a$^$b" in write_report(tmp_path).read_text()
-    assert "a$^$b, mini encoder" not in write_report(tmp_path, "quadratic_kappa").read_text()
+    report = write_report(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert "a$^$b" in report.read_text()
+    with pytest.raises(InputError, match=r"quadratic_kappa is undefined.*a\$\^\$b.*ordered = true"):
+        write_report(tmp_path, "quadratic_kappa")
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 def test_prototypes_follow_the_dictionary(tmp_path, monkeypatch):

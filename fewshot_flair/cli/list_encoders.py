@@ -18,7 +18,6 @@ def encoders(
 
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from fewshot_flair.encoders import list_encoders
 
@@ -26,18 +25,16 @@ def encoders(
     if as_json:
         typer.echo(json.dumps([asdict(about) for about in found], indent=2))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("encoder", "what it is", "text", "features", "pixels", "weights"):
-        table.add_column(column)
-    for about in found:
-        table.add_row(
-            f"[bold]{escape(about.name)}[/]",
-            escape(about.description),
-            "yes" if about.has_text else "-",
-            " + ".join(str(width) for width in about.feature_dims.values()) or "its own",
-            str(about.image_size or "its own"),
-            escape(f"hub {about.hub_id}" if about.hub_id else "in the package"),
-        )
     console = Console(highlight=False)
-    console.print(table)
+    for about in found:
+        features = " + ".join(str(width) for width in about.feature_dims.values()) or "its own"
+        facts = [
+            "text tower" if about.has_text else "no text",
+            f"features: {features}",
+            f"pixels: {about.image_size or 'its own'}",
+            f"weights: {f'hub {about.hub_id}' if about.hub_id else 'in the package'}",
+        ]
+        # lines are left to the terminal, so that a name of the hub is never cut or broken
+        console.print(f"[bold]{escape(about.name)}[/]  {escape(about.description)}", soft_wrap=True)
+        console.print(f"    [dim]{escape('; '.join(facts))}[/]", soft_wrap=True)
     console.print("\nweights that lie in a folder or file: --encoder NAME:PATH", style="dim", markup=False)

@@ -54,16 +54,17 @@ def prompts(
     else:
         text = loaded.prototypes({name: said[name] for name in names})
     console = show.console()
-    console.print(_descriptions(text, loaded.name))
-    console.print(_cosines(text))
+    show.under_title(console, f"what the classes say to {loaded.name}", _descriptions(text))
+    scale = f"logits are {text.scale:.1f} × cosine"
+    show.under_title(console, f"cosine between class prototypes ({scale})", _cosines(text))
 
 
-def _descriptions(text: TextPrototypes, encoder: str) -> Table:
+def _descriptions(text: TextPrototypes) -> Table:
     from rich.markup import escape
 
     from fewshot_flair.cli import show
 
-    table = show.titled(f"what the classes say to {encoder}")
+    table = show.plain_table()
     table.add_column("class")
     table.add_column("descriptions")
     for name in text.classes:
@@ -79,7 +80,7 @@ def _cosines(text: TextPrototypes) -> Table:
 
     prototypes = np.asarray(text.prototypes)
     unit = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
-    table = show.titled(f"cosine between class prototypes (logits are {text.scale:.1f} × cosine)")
+    table = show.plain_table()
     table.add_column("class")
     for number in range(1, text.n_classes + 1):
         table.add_column(str(number), justify="right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from fewshot_flair.studies.wording import counted, with_interval
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -22,12 +25,10 @@ if TYPE_CHECKING:
     from fewshot_flair.studies.adaptation import Adaptation
     from fewshot_flair.studies.clinic import EncodedClinic
     from fewshot_flair.studies.evaluate import Outcome
-    from fewshot_flair.studies.summary import Entry
-    from fewshot_flair.studies.tables import StudyResults
 
 __all__ = [
     *("adaptation", "as_json", "clinic", "console", "extraction"),
-    *("predictions", "rendering", "status", "study", "written"),
+    *("plain_table", "predictions", "rendering", "status", "under_title", "written"),
 ]
 
 RENDERED = "rendered photographs, not real eyes"
@@ -89,7 +90,7 @@ def clinic(to: Console, encoded: EncodedClinic) -> None:
     note = f" [yellow]({RENDERED})[/]" if data["rendered"] else ""
     to.print(f"[bold]{escape(encoded.name)}[/]{note}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("class")
+    table.add_column("class", overflow="fold")
     for split in ("train", "test"):
         table.add_column(split, justify="right")
     table.add_column("")
@@ -118,18 +119,49 @@ def clinic(to: Console, encoded: EncodedClinic) -> None:
             soft_wrap=True,
         )
     for warning in _doubts(encoded.classes, train, test):
-        to.print(f"[yellow]{escape(warning)}[/]")
+        to.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
     if twins := encoded.provenance["twins"]:
-        one, other = (escape(Path(path).name) for path in twins[0])
-        if encoder["name"] == FEATURES:
-            said = f"{len(twins)} test rows are the very numbers of training rows, the first {other} of {one}: the "
-            said += "same photograph on both sides, which flatters"
-        else:
-            said = f"{len(twins)} photographs are there under two names, the first as {one} and {other}"
-        to.print(f"[yellow]{said}[/]", soft_wrap=True)
+        one, other = (Path(path).name for path in twins[0])
+        to.print(
+            f"[yellow]{escape(_twins(len(twins), one, other, encoder['name'] == FEATURES))}[/]",
+            soft_wrap=True,
+        )
     if skipped:
-        to.print(f"[yellow]{len(skipped)} bad rows skipped; run.json lists them[/]")
+        to.print(
+            f"[yellow]{counted(len(skipped), 'bad row')} skipped; run.json lists them[/]", soft_wrap=True
+        )
+    for hint in _hints(encoded):
+        to.print(f"[yellow]{escape(hint)}[/]", soft_wrap=True)
     to.print()
+
+
+def _twins(n: int, one: str, other: str, brought: bool) -> str:
+    if brought:
+        rows = (
+            "test row is the very numbers of a training row"
+            if n == 1
+            else ("test rows are the very numbers of training rows")
+        )
+        first = f"{other} of {one}" if n == 1 else f"the first {other} of {one}"
+        return f"{n} {rows}, {first}: the same photograph on both sides, which flatters"
+    if n == 1:
+        return f"1 photograph is there under two names, {one} and {other}"
+    return f"{n} photographs are there under two names, the first as {one} and {other}"
+
+
+def _hints(encoded: EncodedClinic) -> Iterator[str]:
+    """What the user may not know to be so: classes that the dictionary lacks, and an order that is only A to Z."""
+    from fewshot_flair.data.knowledge import descriptions
+    from fewshot_flair.studies.imported import FEATURES
+
+    classes = encoded.classes
+    if encoded.text is not None and encoded.provenance["prompts"] == "expert":
+        bare = [name for name in classes if len(descriptions(name)) == 1]
+        if bare:
+            yield f"not in the expert-knowledge dictionary, so the text tower reads just the name of: {', '.join(bare)}"
+    brought = encoded.provenance["encoder"]["name"] == FEATURES
+    if len(classes) > 2 and not encoded.ordinal and not brought and classes == sorted(classes):
+        yield "classes are in alphabetical order; if they are grades, give --classes in their order with --ordered"
 
 
 def _doubts(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]) -> Iterator[str]:
@@ -140,7 +172,7 @@ def _doubts(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.i
         larger = [other for j, other in enumerate(classes) if train[j] + test[j] > 5 * (train[i] + test[i])]
         near = get_close_matches(name, larger, n=1, cutoff=0.93)
         if near and train[i] + test[i] < 4:
-            yield f"class {name!r} has {train[i] + test[i]} images; is it {near[0]!r}, misspelt?"
+            yield f"class {name!r} has {counted(int(train[i] + test[i]), 'image')}; is it {near[0]!r}, misspelt?"
         elif not test[i]:
             yield f"class {name!r} has no test images: nothing is said of how well it is found"
 
@@ -152,7 +184,7 @@ def adaptation(to: Console, done: Adaptation) -> None:
     if len(done.shots) > 1:
         _curve_table(to, done)
     for note in dict.fromkeys(note for outcome in done.outcomes.values() for note in outcome.notes):
-        to.print(f"[yellow]{escape(note)}[/]")
+        to.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     best = done.best()
     _recall_table(to, done, best)
     _confusion_table(to, done, best)
@@ -161,24 +193,31 @@ def adaptation(to: Console, done: Adaptation) -> None:
 def predictions(to: Console, table: pd.DataFrame, classes: Sequence[str], skipped: Sequence[Any]) -> None:
     """How many of each class were predicted, and what could not be read."""
     counts = table["predicted"].value_counts()
-    shown = titled(f"{len(table)} photographs")
-    shown.add_column("predicted class")
+    shown = plain_table()
+    shown.add_column("predicted class", overflow="fold")
     shown.add_column("photographs", justify="right")
     for name in classes:
         shown.add_row(escape(str(name)), str(int(counts.get(str(name), 0))))
-    to.print(shown)
+    under_title(to, counted(len(table), "photograph"), shown)
     for row in skipped:
-        to.print(f"[yellow]left out[/] {escape(row.image)}: {escape(row.reason)}")
+        to.print(f"[yellow]left out[/] {escape(row.image)}: {escape(row.reason)}", soft_wrap=True)
 
 
 def written(to: Console, paths: Sequence[Path], out: Path) -> None:
-    """What lies where, and the command that uses it."""
+    """What lies where, and the command that uses it, on one line as a shell takes it."""
+    from fewshot_flair.studies.imported import FEATURES
+    from fewshot_flair.studies.run_folder import read_run
+
+    brought = read_run(out)["encoder"]["name"] == FEATURES
     to.print(
         f"written to [bold]{escape(str(out))}[/]: results.csv, run.json, "
-        f"{', '.join(path.name for path in paths if path.suffix == '.png')}, adapters/"
+        f"{', '.join(path.name for path in paths if path.suffix == '.png')}, adapters/",
+        soft_wrap=True,
     )
-    command = f"fewshot-flair predict {out} PHOTOGRAPHS --out predictions.csv"
-    to.print(f"on new photographs: [bold]{escape(command)}[/]")
+    new = "FEATURES.npz" if brought else "PHOTOGRAPHS"
+    command = f"fewshot-flair predict {shlex.quote(str(out))} {new} --out predictions.csv"
+    of = "features of new photographs" if brought else "new photographs"
+    to.print(f"on {of}: [bold]{escape(command)}[/]", soft_wrap=True)
     to.print("[dim]A research tool, not a medical device.[/]")
 
 
@@ -226,20 +265,16 @@ def _interval(outcome: Outcome, key: str) -> tuple[float, float, float]:
 
 
 def _main_table(to: Console, done: Adaptation, shots: int) -> None:
-    counts = [str(a) if a == b else f"{a}–{b}" for a, b in done.support[shots]]
     first = next(outcome for (k, _), outcome in done.outcomes.items() if k == shots)
-    table = titled(
-        f"{shots} shots, {done.scenario} scenario: {' '.join(counts)} images per class, "
-        f"{len(first.rows)} draws"
-    )
-    table.add_column("adapter")
-    table.add_column("balanced accuracy\n(95 % over seeds)", justify="right")
+    table = plain_table()
+    table.add_column("adapter", overflow="fold")
+    table.add_column("balanced\naccuracy\n(95 % over\nseeds)", justify="right")
     unit = "images" if done.clinic.provenance["data"]["test"]["patients"] is None else "patients"
-    table.add_column(f"95 % over\ntest {unit}", justify="right")
+    table.add_column(f"95 % over\ntest\n{unit}", justify="right")
     table.add_column("accuracy", justify="right")
     if done.clinic.ordinal:
         table.add_column("quadratic\nkappa", justify="right")
-    table.add_column("ms a fit", justify="right")
+    table.add_column("ms a\nfit", justify="right")
     best = done.best().adapter.label
     for (k, label), outcome in done.outcomes.items():
         if k != shots:
@@ -247,7 +282,7 @@ def _main_table(to: Console, done: Adaptation, shots: int) -> None:
         low, high = outcome.patient_interval
         cells = [
             escape(label),
-            _percent_interval(*_interval(outcome, "balanced_accuracy")),
+            with_interval(*_interval(outcome, "balanced_accuracy")),
             f"{100 * low:.1f} to {100 * high:.1f}",
             f"{100 * _interval(outcome, 'accuracy')[0]:.1f}",
         ]
@@ -255,49 +290,48 @@ def _main_table(to: Console, done: Adaptation, shots: int) -> None:
             cells.append(_number(_interval(outcome, "quadratic_kappa")[0]))
         cells.append(f"{1000 * outcome.fit_seconds:.2f}")
         table.add_row(*cells, style="bold green" if label == best and k == done.shots[-1] else None)
-    to.print(table)
+    counts = done.support[shots]
+    each = " ".join(str(a) if a == b else f"{a}–{b}" for a, b in counts)
+    noun = "image" if set(counts) == {(1, 1)} else "images"
+    draws = counted(len(first.rows), "draw")
+    title = f"{counted(shots, 'shot')}, {done.scenario} scenario: {each} {noun} per class, {draws} (%)"
+    under_title(to, title, table)
 
 
 def _curve_table(to: Console, done: Adaptation) -> None:
-    table = titled("balanced accuracy by shots")
-    table.add_column("adapter")
+    table = plain_table()
+    table.add_column("adapter", overflow="fold")
     for shots in done.shots:
         table.add_column(str(shots), justify="right")
     for label in dict.fromkeys(label for _, label in done.outcomes):
         means = [_interval(done.outcomes[shots, label], "balanced_accuracy")[0] for shots in done.shots]
         table.add_row(escape(label), *(f"{100 * mean:.1f}" for mean in means))
-    to.print(table)
+    under_title(to, "balanced accuracy, %, by shots", table)
 
 
 def _recall_table(to: Console, done: Adaptation, best: Outcome) -> None:
-    table = titled(f"what {escape(best.adapter.label)} finds ({done.shots[-1]} shots)")
-    table.add_column("class")
-    for column in ("test images", "recall", "middle 90 % of draws", "specificity"):
-        table.add_column(column, justify="right")
+    table = plain_table()
+    table.add_column("class", overflow="fold")
+    for column in ("test images", "recall", "middle 90 %\nof draws", "specificity"):
+        table.add_column(column, justify="right", overflow="fold")
     n_test = np.bincount(done.clinic.test.y, minlength=len(done.clinic.classes))
     for name, n in zip(done.clinic.classes, n_test, strict=True):
         recall = np.array([row[f"recall_{name}"] for row in best.rows])
-        if not n:
-            table.add_row(escape(name), "0", "–", "–", "–")
-            continue
-        low, high = np.quantile(recall, [0.05, 0.95])
+        found = ["–", "–"]
+        if n:
+            low, high = np.quantile(recall, [0.05, 0.95])
+            found = [f"{recall.mean():.0%}", f"{low:.0%} to {high:.0%}"]
         specificity = _interval(best, f"specificity_{name}")[0]
-        table.add_row(
-            escape(name),
-            str(n),
-            f"{recall.mean():.0%}",
-            f"{low:.0%} to {high:.0%}",
-            "–" if np.isnan(specificity) else f"{specificity:.0%}",
-        )
-    to.print(table)
+        table.add_row(escape(name), str(n), *found, "–" if np.isnan(specificity) else f"{specificity:.0%}")
+    under_title(to, f"what {best.adapter.label} finds ({counted(done.shots[-1], 'shot')})", table)
 
 
 def _confusion_table(to: Console, done: Adaptation, best: Outcome) -> None:
     classes = done.clinic.classes
     if len(classes) > 10:
         return
-    table = titled("confusion matrix: share of each true class (row) predicted as (column)")
-    table.add_column("true \\ predicted")
+    table = plain_table()
+    table.add_column("true \\ predicted", overflow="fold")
     short = all(len(name) <= SHORT_NAME for name in classes)
     for number, name in enumerate(classes, 1):
         table.add_column(escape(name) if short else str(number), justify="right")
@@ -309,41 +343,19 @@ def _confusion_table(to: Console, done: Adaptation, best: Outcome) -> None:
             style = "bold green" if column == number else ("red" if share >= 0.2 else "dim")
             cells.append(Text("–" if not total else f"{share:.0%}", style=style))
         table.add_row(escape(name if short else f"{number} {name}"), *cells)
+    under_title(to, "confusion matrix: share of each true class (row) predicted as (column)", table)
+
+
+def plain_table() -> Table:
+    """An empty table as all commands show them; its title stands above it (`under_title`)."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def under_title(to: Console, title: str, table: Table) -> None:
+    """Print a title on a line of its own, which rich would fold into the table's width, and the table."""
+    to.print(Text(title, style="bold"), soft_wrap=True)
     to.print(table)
-
-
-def titled(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-
-
-def _percent_interval(mean: float, low: float, high: float) -> str:
-    if np.isnan(low) or high == low:
-        return f"{100 * mean:.1f}"
-    return f"{100 * mean:.1f} ± {100 * (high - low) / 2:.1f}"
 
 
 def _number(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.2f}"
-
-
-def study(to: Console, results: StudyResults) -> None:
-    """The study's main tables: balanced accuracy by shots; green is best, bold is not told from it."""
-    from fewshot_flair.studies.summary import blocks
-
-    for block in blocks(results):
-        for scenario in dict.fromkeys(name for name, _ in block.columns):
-            table = titled(f"{escape(block.title)}, {escape(scenario)}: balanced accuracy, %, by shots")
-            table.add_column("adapter")
-            columns = [column for column in block.columns if column[0] == scenario]
-            for _, shots in columns:
-                table.add_column(str(shots), justify="right")
-            for adapter in block.adapters:
-                table.add_row(
-                    escape(adapter), *(_entry(block.entries[adapter, column]) for column in columns)
-                )
-            to.print(table)
-
-
-def _entry(entry: Entry) -> Text:
-    style = "bold green" if entry.best else "bold" if entry.tied else ""
-    return Text("–" if np.isnan(entry.mean) else f"{100 * entry.mean:.1f}", style=style)

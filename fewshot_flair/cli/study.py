@@ -40,6 +40,8 @@ def study(
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Instead of the study's.", show_default=False)
     ] = None,
+    adapters_from: options.AdaptersFrom = None,
+    ordered: options.Ordered = False,
     cache: options.Cache = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that compute cells.")] = 1,
     scheduler: Annotated[
@@ -56,8 +58,11 @@ def study(
     import shlex
     import sys
 
+    from rich.markup import escape
+
     from fewshot_flair.cli import show
     from fewshot_flair.cli.prepare import parse_shots
+    from fewshot_flair.cli.show_study import study_tables
     from fewshot_flair.studies.design import Study
     from fewshot_flair.studies.report import write_report
     from fewshot_flair.studies.run_folder import folder_name
@@ -70,6 +75,7 @@ def study(
         adapters=adapter or (),
         shots=parse_shots(shots) if shots else (),
         seeds=seeds,
+        ordered=ordered,
     )
     folder = out or Path("runs") / folder_name(
         _run_name(read, bool(on), bool(encoder or adapter or shots or seeds))
@@ -84,10 +90,11 @@ def study(
             steps=steps,
             command=shlex.join(["fewshot-flair", *sys.argv[1:]]),
         )
-    show.study(console, results)
-    console.print(f"written to [bold]{folder}[/]: results.parquet, results.csv, study.json")
+    study_tables(console, results)
+    where = escape(str(folder))
+    console.print(f"written to [bold]{where}[/]: results.parquet, results.csv, study.json", soft_wrap=True)
     if report:
-        console.print(f"report: [bold]{write_report(folder)}[/]")
+        console.print(f"report: [bold]{escape(str(write_report(folder)))}[/]", soft_wrap=True)
 
 
 def _run_name(study: Study, elsewhere: bool, cut: bool) -> str:
@@ -107,15 +114,21 @@ def report(
     ] = "balanced_accuracy",
 ) -> None:
     """Write a study's report: one HTML file, figures as PNG and SVG, tables as Markdown and LaTeX."""
+    from rich.markup import escape
+
     from fewshot_flair.cli import show
     from fewshot_flair.errors import InputError
     from fewshot_flair.evaluation import METRICS
     from fewshot_flair.studies.report import write_report
+    from fewshot_flair.studies.summary import defined_blocks
+    from fewshot_flair.studies.tables import StudyResults
 
     if metric not in METRICS:
         raise InputError(f"--metric {metric!r}: there are {', '.join(METRICS)}")
-    path = write_report(folder, metric)
-    show.console().print(f"report: [bold]{path}[/]; figures/ and tables/ beside it")
+    console, path = show.console(), write_report(folder, metric)
+    for name, why in defined_blocks(StudyResults.read(folder), metric)[1].items():
+        console.print(f"[yellow]left out, as {metric} is undefined there: {escape(name)} ({escape(why)})[/]")
+    console.print(f"report: [bold]{escape(str(path))}[/]; figures/ and tables/ beside it", soft_wrap=True)
 
 
 class _Shown:

@@ -227,6 +227,7 @@ class Study(_Strict):
         adapters: Sequence[str] = (),
         shots: Sequence[int] = (),
         seeds: int | None = None,
+        ordered: bool = False,
     ) -> Study:
         """The same study on other data, or a cut of it; what is empty stays.
 
@@ -234,6 +235,8 @@ class Study(_Strict):
         ----------
         on : sequence of str
             Manifests (relative to where one is, not to the study's file), or "demo".
+        ordered : bool
+            State that the classes of all data sets are grades in their order.
         """
         entries = self.model_dump()
         if on:
@@ -243,6 +246,8 @@ class Study(_Strict):
             entries["data"] = [
                 {"name": name, "manifest": place} for name, (_, place) in zip(names, places, strict=True)
             ]
+        if ordered:
+            entries["data"] = [dict(data) | {"ordered": True} for data in entries["data"]]
         if encoders:
             entries["encoders"] = [{"name": name} for name in encoders]
         if adapters:

@@ -9,6 +9,7 @@ from typing import Any
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.evaluation import METRICS
 from fewshot_flair.studies.tables import SETTING, StudyResults
+from fewshot_flair.studies.wording import unit
 
 __all__ = ["published_table", "read_published"]
 
@@ -51,16 +52,18 @@ def published_table(results: StudyResults) -> dict[str, Any] | None:
         for key in keys:
             part = part[part[key] == row[key]]
         measured = part[row["metric"]].mean() if len(part) else float("nan")
+        scale, digits = (100, 1) if METRICS[row["metric"]].percent else (1, 3)
         rows.append(
             [
                 *(str(row[key]) for key in keys),
-                f"{100 * row['value']:.1f}",
-                "–" if measured != measured else f"{100 * measured:.1f}",
-                "–" if measured != measured else f"{100 * (measured - row['value']):+.1f}",
+                unit(row["metric"]),
+                f"{scale * row['value']:.{digits}f}",
+                "–" if measured != measured else f"{scale * measured:.{digits}f}",
+                "–" if measured != measured else f"{scale * (measured - row['value']):+.{digits}f}",
             ]
         )
     return {
         "source": published["source"],
-        "columns": [*keys, "published", "measured", "difference"],
+        "columns": [*keys, "metric", "published", "measured", "difference"],
         "rows": rows,
     }

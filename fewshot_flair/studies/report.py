@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewshot_flair.evaluation import METRICS
-from fewshot_flair.studies import figures, plots
+from fewshot_flair.studies import figures
+from fewshot_flair.studies.drawing import Styles, adapter_styles
 from fewshot_flair.studies.published import published_table
 from fewshot_flair.studies.questions import reviewers_questions
+from fewshot_flair.studies.report_files import kept_figure, replace_files
 from fewshot_flair.studies.run_folder import folder_name
-from fewshot_flair.studies.summary import Block, blocks, ranking
+from fewshot_flair.studies.summary import Block, defined_blocks, ranking
 from fewshot_flair.studies.tables import StudyResults
+from fewshot_flair.studies.text_tables import text_tables
+from fewshot_flair.studies.wording import bold_means, counted, unit, with_interval
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fewshot_flair.evaluation.statistics import Ranking
 
 __all__ = ["write_report"]
@@ -27,6 +28,8 @@ __all__ = ["write_report"]
 
 def write_report(folder: str | Path, metric: str = "balanced_accuracy") -> Path:
     """Write ``report.html`` beside a finished study, its figures as PNG and SVG, its tables as text.
+
+    Figures and tables of an earlier report in the folder are removed.
 
     Parameters
     ----------
@@ -44,33 +47,59 @@ def write_report(folder: str | Path, metric: str = "balanced_accuracy") -> Path:
     ------
     MissingFileError
         If the study has not finished.
+    InputError
+        If the metric is undefined on all of its data; an earlier report stays as it was.
     """
     folder = Path(folder)
     results = StudyResults.read(folder)
-    (folder / "figures").mkdir(exist_ok=True)
-    (folder / "tables").mkdir(exist_ok=True)
-    shown = [_block(results, block, metric, folder) for block in blocks(results, metric)]
+    defined, undefined = defined_blocks(results, metric)
+    record, ranked = results.record, ranking(results, metric)
+    styles = adapter_styles(_by_rank(results, defined))
+    files: dict[str, bytes] = {}
+    shown = [_block(results, block, metric, styles, files) for block in defined]
+    n_seeds = len(record["study"]["seeds"])
     text = _template().render(
-        study=results.record["study"],
-        record=results.record,
+        study=record["study"],
+        record=record,
         metric=METRICS[metric],
+        unit=unit(metric),
+        undefined=undefined,
+        subtitle=_subtitle(record),
         setting=_setting(results),
-        n_seeds=len(results.record["study"]["seeds"]),
-        rendered=sorted({c["data"]["name"] for c in results.record["clinics"] if c["data"]["rendered"]}),
-        mini=any(c["encoder"]["name"] == "mini" for c in results.record["clinics"]),
+        n_seeds=n_seeds,
+        rendered=sorted({c["data"]["name"] for c in record["clinics"] if c["data"]["rendered"]}),
+        mini=any(c["encoder"]["name"] == "mini" for c in record["clinics"]),
         data_sets=_data_sets(results),
         blocks=shown,
-        ranking=_ranking(ranking(results, metric), folder),
+        ranking=_ranking(ranked, metric, styles, files),
         published=published_table(results),
         skipped=_skipped(results),
         notes=_notes(results),
         questions=reviewers_questions(results),
-        command=results.record["command"],
-        study_text=results.record["study_text"],
+        command=record["command"],
+        study_text=record["study_text"],
     )
+    replace_files(folder, files)
     path = folder / "report.html"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _by_rank(results: StudyResults, shown: list[Block]) -> list[str]:
+    """All adapters of the study, the best on average first, as these are the ones that pictures show."""
+    ranks: dict[str, list[float]] = {name: [] for name in dict.fromkeys(results.rows["adapter"])}
+    for block in shown:
+        for name, rank in block.mean_ranks.items():
+            ranks[name].append(rank)
+    return sorted(ranks, key=lambda name: float(np.mean(ranks[name])) if ranks[name] else np.inf)
+
+
+def _subtitle(record: dict[str, Any]) -> str:
+    """On what data and with which encoders; `--on` leaves the name and the question of another study."""
+    data = dict.fromkeys(clinic["data"]["name"] for clinic in record["clinics"])
+    encoders = dict.fromkeys(clinic["encoder"]["name"] for clinic in record["clinics"])
+    plural = "" if len(encoders) == 1 else "s"
+    return f"Data: {', '.join(data)}. Encoder{plural}: {', '.join(encoders)}."
 
 
 def _template() -> Any:
@@ -86,22 +115,24 @@ def _setting(results: StudyResults) -> str:
     study = results.record["study"]
     rows = results.rows
 
-    def several(column: str, noun: str) -> str:
-        n = rows[column].nunique()
-        return f"{n} {noun}{'' if n == 1 else 's'}"
-
     named = all(clinic["data"]["test"]["patients"] is not None for clinic in results.record["clinics"])
     judged = (
         "test rows of other patients" if named else "other rows (where patients are named, of other patients)"
     )
-    shots = ", ".join(str(k) for k in sorted(rows["shots"].unique()))
+    shots = sorted(rows["shots"].unique())
     scenarios = list(dict.fromkeys(rows["scenario"]))
+    budget = (
+        ""
+        if scenarios == ["standard"]
+        else " (outside the standard scenario a budget of as many in all, shared out as the scenario says)"
+    )
     return (
-        f"{several('adapter', 'adapter')} on frozen features of "
-        f"{several('encoder', 'encoder')} and {several('data', 'data set')}: "
-        f"{shots} shots per class in the {', '.join(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, "
-        f"{len(study['seeds'])} support sets drawn from the training rows for each, no validation images; "
-        f"judged on {judged}. {len(rows):,} fits."
+        f"{counted(rows['adapter'].nunique(), 'adapter')} on frozen features of "
+        f"{counted(rows['encoder'].nunique(), 'encoder')} and {counted(rows['data'].nunique(), 'data set')}: "
+        f"{', '.join(map(str, shots))} {'shot' if shots == [1] else 'shots'} per class{budget} in the "
+        f"{', '.join(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, "
+        f"{counted(len(study['seeds']), 'support set')} drawn from the training rows for each, no validation "
+        f"images; judged on {judged}. {counted(len(rows), 'fit')}."
     )
 
 
@@ -117,7 +148,10 @@ def _data_sets(results: StudyResults) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _block(results: StudyResults, block: Block, metric: str, folder: Path) -> dict[str, Any]:
+def _block(
+    results: StudyResults, block: Block, metric: str, styles: Styles, files: dict[str, bytes]
+) -> dict[str, Any]:
+    """What the template shows of a block; its figures and tables go into `files`."""
     scenarios = list(dict.fromkeys(name for name, _ in block.columns))
     table = [
         {
@@ -128,15 +162,16 @@ def _block(results: StudyResults, block: Block, metric: str, folder: Path) -> di
         for adapter in block.adapters
     ]
     name = folder_name(block.title)
-    _write_tables(block, metric, folder / "tables" / name)
+    for suffix, content in text_tables(block, metric).items():
+        files[f"tables/{name}{suffix}"] = content.encode()
     last = {scenario: max(k for s, k in block.columns if s == scenario) for scenario in scenarios}
     pictures = [
         {
-            "uri": _kept(figure, folder, f"{name}-{key}"),
+            "uri": kept_figure(figure, files, f"{name}-{key}"),
             "caption": caption,
             "full": key == "reliability",
         }
-        for key, caption, figure in figures.block_figures(results, block, metric)
+        for key, caption, figure in figures.block_figures(results, block, metric, styles)
     ]
     crossing = [
         {
@@ -162,65 +197,36 @@ def _block(results: StudyResults, block: Block, metric: str, folder: Path) -> di
         "title": block.title,
         "groups": [(scenario, len(list(group))) for scenario, group in groupby(s for s, _ in block.columns)],
         "shots": [shots for _, shots in block.columns],
-        "scenarios": [f"{scenario}, {last[scenario]} shots" for scenario in scenarios],
+        "scenarios": [f"{scenario}, {counted(last[scenario], 'shot')}" for scenario in scenarios],
         "table": table,
         "figures": pictures,
         "overtakes": crossing,
         "patients": patients,
+        "named": _patients_named(results, block.names["data"]),
+        "bold": bold_means(block.rows["seed"].nunique(), len(block.adapters)),
     }
+
+
+def _patients_named(results: StudyResults, data: str) -> bool:
+    clinics = [c["data"] for c in results.record["clinics"] if c["data"]["name"] == data]
+    return all(clinic["test"]["patients"] is not None for clinic in clinics)
 
 
 def _cell(block: Block, adapter: str, column: tuple[str, int], metric: str) -> dict[str, str]:
     entry = block.entries[adapter, column]
     style = "best" if entry.best else "tied" if entry.tied else ""
-    return {"text": _value(entry.mean, entry.high - entry.mean, metric), "style": style}
+    return {"text": with_interval(entry.mean, entry.low, entry.high, metric), "style": style}
 
 
-def _value(mean: float, half: float, metric: str) -> str:
-    if np.isnan(mean):
-        return "–"
-    scale, digits = (100, 1) if METRICS[metric].percent else (1, 3)
-    text = f"{scale * mean:.{digits}f}"
-    return text if np.isnan(half) or half == 0 else f"{text} ± {scale * half:.{digits}f}"
-
-
-def _write_tables(block: Block, metric: str, stem: Path) -> None:
-    """The main table as Markdown, LaTeX (booktabs) and CSV; bold is the best and its ties."""
-    import pandas as pd
-
-    def table(bold: str) -> pd.DataFrame:
-        values = {
-            f"{scenario} {shots}": [
-                (bold if entry.tied else "{}").format(_value(entry.mean, entry.high - entry.mean, metric))
-                for entry in (block.entries[a, (scenario, shots)] for a in block.adapters)
-            ]
-            for scenario, shots in block.columns
-        }
-        return pd.DataFrame(values, index=pd.Index(block.adapters, name="adapter"))
-
-    stem.with_name(stem.name + ".md").write_text(table("**{}**").to_markdown() + "\n", encoding="utf-8")
-    latex = table("\\textbf{{{}}}")
-    latex.columns = pd.Index([_latex(name) for name in latex.columns])
-    latex.index = pd.Index([_latex(name) for name in latex.index], name="adapter")
-    latex = latex.map(lambda text: text.replace("±", "$\\pm$").replace("–", "--"))
-    text = latex.to_latex(escape=False, caption=_latex(block.title), position="t")
-    stem.with_name(stem.name + ".tex").write_text(text, encoding="utf-8")
-    table("{}").to_csv(stem.with_name(stem.name + ".csv"))
-
-
-def _latex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(special.get(character, character) for character in text)
-
-
-def _ranking(found: Ranking | None, folder: Path) -> dict[str, Any] | None:
+def _ranking(
+    found: Ranking | None, metric: str, styles: Styles, files: dict[str, bytes]
+) -> dict[str, Any] | None:
     if found is None:
         return None
     order = ", ".join(f"{name} {rank:.2f}" for name, rank in found.ranks.items())
     if np.isnan(found.p_friedman):
         return {"text": f"Over {found.settings} settings: {order}.", "uri": None}
-    uri = _kept(figures.ranking_figure(found), folder, "average-ranks")
+    uri = kept_figure(figures.ranking_figure(found, metric, styles), files, "average-ranks")
     said = (
         f"Over {found.settings} settings (each a data set, scenario and number of shots; they share images, "
         f"so the test is optimistic) Friedman's test gives p = {found.p_friedman:.2g}. {order}."
@@ -234,7 +240,10 @@ def _notes(results: StudyResults) -> list[str]:
     for cell in results.cells:
         for note in cell.notes:
             shots.setdefault(note, set()).add(cell.names["shots"])
-    return [f"{note} ({', '.join(map(str, sorted(k)))} shots)" for note, k in shots.items()]
+    return [
+        f"{note} ({', '.join(map(str, sorted(k)))} {'shot' if k == {1} else 'shots'})"
+        for note, k in shots.items()
+    ]
 
 
 def _skipped(results: StudyResults) -> list[dict[str, Any]]:
@@ -244,10 +253,3 @@ def _skipped(results: StudyResults) -> list[dict[str, Any]]:
         for row in clinic["skipped"]
     ]
     return [row for i, row in enumerate(rows) if row not in rows[:i]]
-
-
-def _kept(figure: Figure, folder: Path, name: str) -> str:
-    """Save as PNG and SVG, and give the SVG as a data address, inert wherever it stands."""
-    plots.save(figure, folder / "figures" / f"{name}.png")
-    path = plots.save(figure, folder / "figures" / f"{name}.svg")
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()

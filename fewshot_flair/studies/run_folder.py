@@ -19,7 +19,7 @@ from fewshot_flair.studies.adaptation import Adaptation, refit
 if TYPE_CHECKING:
     from fewshot_flair.studies.evaluate import Outcome
 
-__all__ = ["check_out", "folder_name", "read_run", "versions", "write_run"]
+__all__ = ["check_out", "check_writable", "folder_name", "read_run", "versions", "write_run"]
 
 FORMAT = "fewshot-flair run 1"
 LOCK = "run.lock"
@@ -65,6 +65,15 @@ def check_out(out: Path) -> None:
     if out.is_dir() and any(p.name != LOCK for p in out.iterdir()) and not _is_run(out / "run.json"):
         raise InputError(
             f"--out {out}: the folder is not empty and holds no earlier run; give a new or an empty one"
+        )
+
+
+def check_writable(out: Path) -> None:
+    """Raise where nothing can be written to a folder, or to the one that it would be made in."""
+    there = next((folder for folder in (out, *out.absolute().parents) if folder.exists()), Path())
+    if not os.access(there, os.W_OK):
+        raise InputError(
+            f"--out {out}: nothing can be written to {there}; give a folder that you may write to"
         )
 
 
@@ -121,7 +130,7 @@ def _write_run(adaptation: Adaptation, out: Path, settings: Mapping[str, Any], d
     curve = out / "shots.png"
     _remove(curve)
     if len(adaptation.shots) > 1:
-        title = f"{clinic.title}, {adaptation.scenario} scenario, {_draws(best)} (band: 95 % interval)"
+        title = f"{clinic.title}, {adaptation.scenario} scenario, {_draws(best)}"
         written.append(plots.save(plots.curves_figure(results, title), curve))
     for outcome in (adaptation.outcomes[most, label] for label in labels):
         fitted = refit(clinic, outcome.adapter, device)

@@ -16,7 +16,7 @@ from fewshot_flair.studies.design import Study
 from fewshot_flair.studies.prepare import prepare_clinic, read_manifests
 from fewshot_flair.studies.published import read_published
 from fewshot_flair.studies.run import Task, is_finished, plan_tasks, run_tasks
-from fewshot_flair.studies.run_folder import versions
+from fewshot_flair.studies.run_folder import check_writable, versions
 from fewshot_flair.studies.tables import StudyResults, assemble
 
 __all__ = ["Steps", "read_prompts", "run_study"]
@@ -73,7 +73,7 @@ def run_study(
         Before anything is computed: a patient on both sides of a split, bad rows, an unknown name.
     """
     out = Path(out)
-    _check_out(out)
+    _check_out(out, study)
     told: Steps = steps or _Silent()
     for spec in study.adapters:
         get_adapter_class(spec.name)
@@ -129,12 +129,23 @@ def read_prompts(name: str, folder: Path) -> str | dict[str, list[str]]:
     return content
 
 
-def _check_out(out: Path) -> None:
-    """Raise where `out` holds something that is not a study; nothing of others is overwritten."""
+def _check_out(out: Path, study: Study) -> None:
+    """Raise where `out` holds something that is not this study; nothing of others is overwritten."""
+    check_writable(out)
     ours = (out / "study.json").is_file() or (out / "cells").is_dir()
     if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
             f"--out {out}: this holds something other than a study; give a new or an empty folder"
+        )
+    try:
+        there = json.loads((out / "study.json").read_text(encoding="utf-8"))["study"]
+        names = [data["name"] for data in there["data"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not finished yet, or damaged: the cells are what counts
+    if not set(names) & {data.name for data in study.data}:
+        raise InputError(
+            f"--out {out}: this holds a study of other data ({', '.join(names)}), whose results would be replaced; "
+            "give another folder"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import METRICS, interval_over_seeds
 from fewshot_flair.evaluation.statistics import average_ranks, overtakes, paired_comparisons
 from fewshot_flair.studies.tables import SETTING, StudyResults
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from fewshot_flair.evaluation.statistics import Ranking
 
-__all__ = ["Block", "Entry", "blocks", "ranking"]
+__all__ = ["Block", "Entry", "blocks", "defined_blocks", "ranking"]
 
 BLOCK = ["data", "encoder", "prompts", "label_noise", "prior"]
 """What is the same within one table and one row of pictures; scenario and shots are its columns."""
@@ -35,7 +36,8 @@ class Entry:
     best : bool
         The highest mean of its column (the lowest, for losses).
     tied : bool
-        Not told from the best by the paired test at 5 %, corrected for the column's comparisons.
+        Not told from the best by the paired test at 5 %, corrected for the column's comparisons; the best
+        too, and nothing that has no mean.
     patient_interval : (float, float)
         Over test patients, of balanced accuracy.
     """
@@ -59,6 +61,7 @@ class Block:
     mean_ranks : dict of adapter to float
         Mean over the columns of its rank by mean.
     overtakes : dict of scenario to (dict of adapter to shots or None)
+        The fewest shots from which the adapter stays better than zero-shot.
     """
 
     names: dict[str, Any]
@@ -89,7 +92,7 @@ class Block:
 
 
 def blocks(results: StudyResults, metric: str = "balanced_accuracy") -> Iterator[Block]:
-    """The study's tables, in its order."""
+    """The study's tables, in its order; also those whose every mean is NaN, as `defined_blocks` tells."""
     intervals = {
         tuple(cell.names[name] for name in [*SETTING, "adapter"]): cell.patient_interval
         for cell in results.cells
@@ -106,12 +109,12 @@ def blocks(results: StudyResults, metric: str = "balanced_accuracy") -> Iterator
             for adapter, (mean, low, high, best, tied) in _column(wide, metric).items():
                 where = tuple((setting | {"adapter": adapter})[name] for name in [*SETTING, "adapter"])
                 entries[adapter, column] = Entry(mean, low, high, best, tied, intervals[where])
-        if all(np.isnan(entry.mean) for entry in entries.values()):
-            continue  # the metric is undefined here, as kappa is for classes without an order
         means = {c: [entries[a, c].mean for a in adapters] for c in columns}
         ranks = _mean_ranks(means, METRICS[metric].higher_is_better)
+        # of losses the lower is better, and `overtakes` asks for the higher
+        gains = rows if METRICS[metric].higher_is_better else rows.assign(**{metric: -rows[metric]})
         crossing = {
-            scenario: overtakes(rows[rows["scenario"] == scenario], metric)
+            scenario: overtakes(gains[gains["scenario"] == scenario], metric)
             for scenario in dict.fromkeys(name for name, _ in columns)
         }
         yield Block(
@@ -124,6 +127,42 @@ def blocks(results: StudyResults, metric: str = "balanced_accuracy") -> Iterator
             dict(zip(adapters, ranks, strict=True)),
             crossing,
         )
+
+
+def defined_blocks(
+    results: StudyResults, metric: str = "balanced_accuracy"
+) -> tuple[list[Block], dict[str, str]]:
+    """The tables that have a number of this metric, and why the other data sets have none, by their name.
+
+    Raises
+    ------
+    InputError
+        If no table has one.
+    """
+    every = list(blocks(results, metric))
+    defined = [block for block in every if any(not np.isnan(e.mean) for e in block.entries.values())]
+    known = {block.names["data"] for block in defined}
+    missing = [name for name in dict.fromkeys(block.names["data"] for block in every) if name not in known]
+    why = {name: _why_undefined(results, metric, name) for name in missing}
+    if not defined:
+        told = "; ".join(f"{name}: {reason}" for name, reason in why.items())
+        raise InputError(
+            f"{metric} is undefined on all data of this study, so there is nothing to show ({told})"
+        )
+    return defined, why
+
+
+def _why_undefined(results: StudyResults, metric: str, data: str) -> str:
+    counts = [c["data"]["test"]["counts"] for c in results.record["clinics"] if c["data"]["name"] == data]
+    if any(sum(n > 0 for n in each.values()) < 2 for each in counts):
+        return "its test images are of one class alone"
+    if metric == "quadratic_kappa":
+        return (
+            "its classes have no order that is known, and kappa weighs how far grades are apart; where they are "
+            "grades, say so with `ordered = true` beside `classes` under [[data]] of the study (`--ordered` of "
+            "adapt), and run it again"
+        )
+    return "no adapter has a value there"
 
 
 def ranking(results: StudyResults, metric: str = "balanced_accuracy") -> Ranking | None:
@@ -143,7 +182,7 @@ def _column(wide: pd.DataFrame, metric: str) -> dict[str, tuple[float, float, fl
         str(name): (
             *interval_over_seeds(wide[name].to_numpy(float)),
             name == best,
-            name == best or not p[name] < ALPHA,
+            name == best or not (np.isnan(means[name]) or p[name] < ALPHA),
         )
         for name in wide.columns
     }
@@ -152,5 +191,5 @@ def _column(wide: pd.DataFrame, metric: str) -> dict[str, tuple[float, float, fl
 def _mean_ranks(means: dict[tuple[str, int], list[float]], higher_is_better: bool) -> list[float]:
     import pandas as pd
 
-    table = pd.DataFrame(means)
-    return [float(rank) for rank in np.nanmean(table.rank(ascending=not higher_is_better).to_numpy(), axis=1)]
+    ranks = pd.DataFrame(means).rank(ascending=not higher_is_better)
+    return [float(rank) for rank in ranks.mean(axis=1)]

@@ -156,6 +156,25 @@ def test_a_file_of_one_s_own_makes_adapters_known(tmp_path, parity):
         map(str, [*command, "--adapters-from", path]), capture_output=True, text=True, check=True
     )
     assert "halfway(share=0.8)" in done.stdout
+    for number, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "half.py").write_text(HALFWAY.replace("halfway", f"halfway{number}"))
+    code = (
+        "import sys, pathlib\nfrom fewshot_flair.adapters import get_adapter_class, use_adapters_from\n"
+        "from fewshot_flair.studies.code import code_digest\nfolder = pathlib.Path(sys.argv[1])\n"
+        "use_adapters_from([folder / 'a' / 'half.py', folder / 'b' / 'half.py'])\n"
+        "before = code_digest('halfway0'), code_digest('halfway1')\n"
+        "(folder / 'a' / 'half.py').open('a').write('# edited')\n"
+        "print(before[0] != code_digest('halfway0'), before[1] == code_digest('halfway1'))\n"
+        "(folder / 'c.py').write_text('1 / 0')\n"
+        "try: use_adapters_from([folder / 'c.py'])\nexcept ValueError: pass\n"
+        "(folder / 'c.py').write_text((folder / 'b' / 'half.py').read_text().replace('halfway1', 'mended'))\n"
+        "use_adapters_from([folder / 'c.py'])\nprint(get_adapter_class('mended').name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "True", "mended"]
     path.write_text("1 / 0")
     done = subprocess.run(map(str, [*command, "--adapters-from", path]), capture_output=True, text=True)
     assert done.returncode == 2

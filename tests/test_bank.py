@@ -272,6 +272,8 @@ def test_killed_writers_leave_whole_rows_and_nothing_else(tmp_path: Path):
     there = -1
     for moment in (0.02, 0.05, 0.11, 0.17, 0.26):
         process = writer(tmp_path, 0, 10**6, 2)
+        while len(FeatureBank.open(tmp_path, SOURCE)) <= there:
+            assert process.poll() is None
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -335,6 +337,29 @@ def test_a_reader_learns_of_damage_when_it_looks_anew(tmp_path: Path):
     (damage,) = verify(bank)
     reader.refresh()
     assert reader.missing(rows(0, 6)[0]) == [damage.key]
+
+
+def test_a_reader_never_sees_condemned_rows_while_they_are_joined_away(tmp_path: Path, monkeypatch):
+    bank = filled(tmp_path, n=6)
+    reader = FeatureBank.open(bank.folder)
+    flip_last_byte(bank.shards[-1].path)
+    (damage,) = verify(bank)
+    reader.refresh()
+    listed = sorted((bank.folder / "shards").glob("*.safetensors"))
+    compact(bank)
+    monkeypatch.setattr(bank_module, "sorted", lambda _: listed, raising=False)  # listed just before
+    with pytest.raises(FileNotFoundError):
+        reader._list_shards()
+    monkeypatch.delattr(bank_module, "sorted")
+    reader.refresh()
+    assert reader.missing(rows(0, 6)[0]) == [damage.key]
+
+
+def test_another_fingerprint_s_description_is_not_taken_over(tmp_path: Path):
+    other = FeatureSource("toy", {"weights": "other"}, SOURCE.feature_dims)
+    bank, stranger = filled(tmp_path, n=3), FeatureBank.open(tmp_path, other)
+    (bank.folder / "bank.json").write_bytes((stranger.folder / "bank.json").read_bytes())
+    assert FeatureBank.open(tmp_path, SOURCE).source.fingerprint == SOURCE.fingerprint
 
 
 def test_a_bank_is_not_taken_over_by_other_widths_of_its_fingerprint(tmp_path: Path):

@@ -631,11 +631,6 @@ def test_preparation_is_in_the_fingerprint(tmp_path: Path) -> None:
     assert len(told) == 7
 
 
-def test_settings_that_an_encoder_does_not_use_leave_its_fingerprint() -> None:
-    assert "channels" not in ImagePreparation().to_dict()
-    assert "crop_offset" not in ImagePreparation().to_dict()
-
-
 def test_the_fingerprint_follows_a_change_of_preparation(tmp_path: Path) -> None:
     write_retfound(tmp_path / "a.pth")
     write_biomedclip(tmp_path / "b")

@@ -220,6 +220,22 @@ def test_a_twin_of_a_file_that_was_replaced_is_encoded_too(tmp_path: Path, encod
     assert done.encoded == 9
 
 
+def test_a_twin_is_not_refused_for_what_became_of_the_other_file(tmp_path: Path, encoder: Encoder):
+    paths = photographs(tmp_path / "photos", 8)
+    twin = tmp_path / "photos" / "twin.png"
+    twin.write_bytes(paths[-1].read_bytes())
+    bank = FeatureBank.open(tmp_path, encoder)
+
+    def spoil(state):
+        if state.encoded == 1:
+            paths[-1].write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+
+    done = extract([*paths, twin], encoder, bank, batch_size=1, workers=1, progress=spoil, skip_bad=True)
+    assert [row.image for row in done.skipped] == [str(paths[-1])]
+    assert bank.missing(list(done.keys.values())) == []
+    assert str(twin) in done.keys
+
+
 def test_features_that_are_not_finite_refuse_their_photograph_alone(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ):

@@ -87,6 +87,20 @@ def test_adapt_and_predict_on_files_of_features(tmp_path: Path, caches: tuple[Pa
         rows = list(csv.DictReader(lines))
     assert len(rows) == 64
     assert rows[3]["image"] == "MESSIDOR_test_flair.npz[3]"
+    bare = tmp_path / "new.npz"
+    with np.load(test) as stored:
+        np.savez(bare, feats_ds=stored["feats_ds"])
+    assert (
+        CliRunner().invoke(app, ["predict", str(out), str(bare), "--out", str(table), *cache]).exit_code == 0
+    )
+    with table.open() as lines:
+        assert [row["predicted"] for row in csv.DictReader(lines)] == [row["predicted"] for row in rows]
+    with pytest.raises(InputError, match="holds features and others are photographs"):
+        CliRunner().invoke(
+            app,
+            ["predict", str(out), test, str(tmp_path), "--out", str(table), *cache],
+            catch_exceptions=False,
+        )
     photograph = tmp_path / "eye.jpg"
     photograph.write_bytes(b"\xff\xd8\xff")
     with pytest.raises(InputError, match="features that came without their model"):
@@ -206,5 +220,8 @@ def test_a_study_of_features(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match=r"holds a study of other data \(messidor\), whose results"):
         run_study(other, tmp_path / "out", cache=tmp_path / "cache")
     assert study.changed(ordered=True).data[0].ordered
+    mixed = study.model_dump() | {"data": [*study.model_dump()["data"], {"name": "demo", "manifest": "demo"}]}
+    with pytest.raises(InputError, match="one study has one kind of data"):
+        run_study(Study.from_dict(mixed), tmp_path / "mixed", cache=tmp_path / "cache")
     with pytest.raises(InputError, match="prompts cannot vary"):
         prepare_clinic(study.data[0], study.encoders[0], folder=tmp_path, prompts="names", cache=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -175,7 +176,15 @@ def _known() -> dict[str, type[Adapter]]:
     for file in os.environ.get(FILES, "").split(os.pathsep):
         if file and file not in _loaded:
             _loaded.append(file)
-            _run(Path(file))
+            try:
+                _run(Path(file))
+            except BaseException:
+                # it may be mended and named again
+                _loaded.remove(file)
+                os.environ[FILES] = os.pathsep.join(
+                    f for f in os.environ[FILES].split(os.pathsep) if f != file
+                )
+                raise
     return _classes
 
 
@@ -192,7 +201,8 @@ def _load(point: EntryPoint) -> None:
 def _run(file: Path) -> None:
     if not file.is_file():
         raise MissingFileError(f"adapters: no file {file} (--adapters-from, or {FILES} in the environment)")
-    name = f"fewshot_flair_adapters_{file.stem}"
+    # files of one name in two folders are two modules
+    name = f"fewshot_flair_adapters_{file.stem}_{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise InputError(f"adapters: {file} is not a Python file")

@@ -71,7 +71,7 @@ def save_adapter(adapter: Adapter, folder: str | Path, extra: dict[str, Any] | N
         "extra": extra or {},
     }
     (folder / "adapter.safetensors").write_bytes(numbers)
-    (folder / "adapter.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    (folder / "adapter.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return folder
 
 

@@ -170,7 +170,14 @@ def adapt(
     if manifests is not None:  # too few images are said before they are encoded
         train = manifests[0]
         draw_supports(
-            train.y, train.classes, shot_counts, scenario, 1, allow_fewer=allow_fewer, unlabelled=unlabelled
+            train.y,
+            train.classes,
+            shot_counts,
+            scenario,
+            1,
+            protocol=protocol,
+            allow_fewer=allow_fewer,
+            unlabelled=unlabelled,
         )
     with show.extraction(console, encoder) as progress:
         clinic = prepare_clinic(

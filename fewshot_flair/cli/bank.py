@@ -26,29 +26,28 @@ OneBank = Annotated[Path, typer.Argument(help="Folder of a bank.", show_default=
 def info(banks: Banks = None, cache: options.Cache = None) -> None:
     """Say what banks there are, what made them, and how large they are."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("bank", "encoder"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("images", "features", "size", "shards", "text", "damaged"):
-        table.add_column(heading, justify="right")
+    console = Console(highlight=False, soft_wrap=True)
     for bank in _open(banks, cache):
         size = sum(path.stat().st_size for path in bank.folder.rglob("*") if path.is_file())
-        dims = " + ".join(str(width) for width in bank.feature_dims.values())
+        dims = ", ".join(f"{kind} {width}" for kind, width in bank.feature_dims.items())
+        texts = len(list((bank.folder / "text").glob("*.safetensors")))
         damaged = sum(len(shard.damaged) for shard in bank.shards) + len(bank.unreadable)
-        text = len(list((bank.folder / "text").glob("*.safetensors")))
-        table.add_row(
-            str(bank.folder),
-            bank.source.name,
-            str(len(bank)),
-            dims,
-            _size(size),
-            str(len(bank.shards)),
-            str(text),
-            str(damaged) if damaged else "",
+        console.print(f"[bold]{escape(str(bank.folder))}[/]")
+        console.print(
+            f"  {escape(bank.source.name)}{_how(bank)}: {len(bank)} images ({dims}), {_size(size)} in "
+            f"{len(bank.shards)} shards, {texts} sets of text prototypes"
+            + (f", [bold red]{damaged} damaged[/]" if damaged else "")
         )
-    Console(highlight=False, soft_wrap=True).print(table)
+
+
+def _how(bank: FeatureBank) -> str:
+    """How the features were made, as far as that is not the usual way."""
+    made = bank.source.fingerprint
+    fast = ["--fast"] if made.get("preparation", {}).get("fast") else []
+    precision = [made["precision"]] if made.get("precision", "float32") != "float32" else []
+    return f" ({', '.join([*fast, *precision])})" if fast or precision else ""
 
 
 @app.command()

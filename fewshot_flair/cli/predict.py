@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +71,8 @@ def predict(
     folder = _adapter_folder(run, adapter)
     fitted, extra = load_adapter(folder)
     brought = [path for path in photographs if holds_features(path)]
+    if 0 < len(brought) < len(photographs):
+        raise InputError(f"{brought[0]} holds features and others are photographs; give one kind at a time")
     check_table(out)
     skipped: list[SkippedRow] = []
     if brought:
@@ -128,21 +131,27 @@ def _predict_features(
 
     from fewshot_flair.errors import InputError
     from fewshot_flair.features.imports import import_features
-    from fewshot_flair.features.source import differences
     from fewshot_flair.studies.imported import made_by, row_names
     from fewshot_flair.studies.predictions import predict_table
 
     tables = []
     for path in files:
-        found = import_features(path, cache)
+        found = import_features(path, cache, text=fitted.text)
         source = made_by(found)
         if source.fingerprint_id != recorded["fingerprint_id"]:
             raise InputError(
                 f"{path.name} holds features of another model than this adapter was fitted on "
-                f"({recorded['name']}): {differences(recorded['fingerprint'], source.fingerprint)}"
+                f"({recorded['name']}){_difference(recorded, source.fingerprint)}"
             )
         tables.append(predict_table(fitted, row_names(path, found), found.keys, found.bank))
     return pd.concat(tables, ignore_index=True)
+
+
+def _difference(recorded: dict[str, Any], fingerprint: Mapping[str, Any]) -> str:
+    """In what two fingerprints differ, where the run recorded its own."""
+    from fewshot_flair.features.source import differences
+
+    return f": {differences(recorded['fingerprint'], fingerprint)}" if "fingerprint" in recorded else ""
 
 
 def _same_encoder(recorded: dict[str, Any], name: str | None, text: str | None, device: str) -> Encoder:
@@ -173,7 +182,7 @@ def _same_encoder(recorded: dict[str, Any], name: str | None, text: str | None, 
         raise InputError(
             f"encoder {name or how['name']!r} is not the one this adapter was fitted with "
             f"({recorded['name']}, fingerprint {recorded['fingerprint_id'][:12]}; this one has "
-            f"{loaded.fingerprint_id[:12]}); give the same weights, preparation and precision "
-            "with --encoder, or adapt again"
+            f"{loaded.fingerprint_id[:12]}){_difference(recorded, loaded.fingerprint)}; give the same weights, "
+            "preparation and precision with --encoder, or adapt again"
         )
     return loaded

@@ -35,7 +35,7 @@ def read_reduced(image: ImageLike, side: int, shortest: bool, crop: bool) -> NDA
     side : int
         Pixels that the side that counts will have on the canvas.
     shortest : bool
-        Whether that is the shortest side ("stretch", "center-crop") or the longest ("pad").
+        Whether that is the shortest side ("stretch", "stretch-crop", "center-crop") or the longest ("pad").
     crop : bool
         Whether the photograph is cropped to the fundus afterwards.
 

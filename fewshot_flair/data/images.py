@@ -94,15 +94,8 @@ class ImagePreparation:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Every setting, as JSON takes it; `channels` and `crop_offset` only where they aren't the defaults.
-
-        So fingerprints, and with them feature banks, are what they were before there were these two.
-        """
-        content = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
-        for name, default in (("channels", "rgb"), ("crop_offset", "round")):
-            if content[name] == default:
-                del content[name]
-        return content
+        """Every setting, as JSON takes it."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
 
 def prepare(image: ImageLike, preparation: ImagePreparation) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatur
 from fewshot_flair.encoders.config import read_json
 from fewshot_flair.encoders.hub import find_weights, hub_file, is_hub_id
 from fewshot_flair.encoders.hub_preparation import read_preparation
-from fewshot_flair.encoders.weights import file_digest
+from fewshot_flair.encoders.weights import file_digest, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class HubVision(Encoder):
 
         from fewshot_flair.encoders.running import to_device
 
+        if self.weights.suffix == ".safetensors":
+            read_shapes(self.weights)  # says what is wrong with a damaged file
         shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
         logging.set_verbosity_error()  # what is missing or left over is said below, as far as it matters
@@ -143,9 +145,16 @@ class HubVision(Encoder):
         image = np.linspace(-1, 1, 3 * side * side, dtype=np.float32).reshape(1, 3, side, side)
         try:
             first, second = (self._encode(tower, image) for _ in range(2))
-        except (ValueError, TypeError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+            wanted = self._settings.get("image_size")
+            if wanted not in (None, side, [side, side]):
+                raise InputError(
+                    f"{self.name}: preprocessor_config.json makes inputs of {side} × {side} pixels, and the model "
+                    f"takes those of config.json's image_size, {wanted}; give it the preprocessor_config.json that "
+                    "it was published with"
+                ) from error
             raise InputError(
                 f"{self.name} does not encode images ({error}); is it a vision model?"
             ) from error
@@ -187,16 +196,4 @@ class HubVision(Encoder):
             # The order that patches are shuffled to; it would be drawn, and move the features by rounding.
             patches: Any = tower.get_submodule("embeddings.patch_embeddings")
             options["noise"] = torch.arange(patches.num_patches, device=pixels.device).expand(len(pixels), -1)
-        try:
-            return tower(pixel_values=pixels, **options)
-        except torch.OutOfMemoryError:
-            raise
-        except (ValueError, RuntimeError) as error:
-            given, wanted = pixels.shape[-1], self._settings.get("image_size")
-            if wanted in (None, given, [given, given]):
-                raise
-            raise InputError(
-                f"{self.name}: preprocessor_config.json makes inputs of {given} × {given} pixels, and the model "
-                f"takes those of config.json's image_size, {wanted}; give it the preprocessor_config.json that "
-                "it was published with"
-            ) from error
+        return tower(pixel_values=pixels, **options)

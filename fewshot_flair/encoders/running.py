@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from fewshot_flair.errors import InputError
 __all__ = ["frozen", "load_tower", "to_device", "to_numpy"]
 
 Tower = TypeVar("Tower", bound=nn.Module)
+_changing = threading.Lock()
+_inside: list[None] = []
+_before: list[tuple[Any, str]] = []
 
 
 @contextmanager
@@ -40,16 +44,23 @@ def _full_float32() -> Iterator[None]:
         *(backends, backends.cudnn, backends.cudnn.conv, backends.cuda.matmul),
         *(backends.mkldnn, backends.mkldnn.conv, backends.mkldnn.matmul),
     )
-    before = []
+    # The settings are the process's: of threads that encode at once the first one changes them, and the last one
+    # puts them back.
+    with _changing:
+        _inside.append(None)
+        if len(_inside) == 1:
+            for level in levels:
+                if level.fp32_precision != "ieee":
+                    _before.append((level, level.fp32_precision))
+                    level.fp32_precision = "ieee"
     try:
-        for level in levels:
-            if level.fp32_precision != "ieee":
-                before.append((level, level.fp32_precision))
-                level.fp32_precision = "ieee"
         yield
     finally:
-        for level, precision in reversed(before):
-            level.fp32_precision = precision
+        with _changing:
+            _inside.pop()
+            while _before and not _inside:
+                level, precision = _before.pop()
+                level.fp32_precision = precision
 
 
 def load_tower(

@@ -81,7 +81,7 @@ class FeatureBank:
         folder = root / "banks" / f"{_plain(source.name)}-{source.fingerprint_id[:16]}"
         made = FeatureSource(source.name, dict(source.fingerprint), dict(source.feature_dims))
         there = _known(folder)
-        if there is None:
+        if there is None or there.fingerprint_id != made.fingerprint_id:
             _make_folder(folder)
             replace_file(folder / "bank.json", [description(made)])
         elif there.feature_dims != made.feature_dims:
@@ -89,7 +89,9 @@ class FeatureBank:
                 f"the bank at {folder} holds {_widths(there)}, and these are {_widths(made)} of the same "
                 "fingerprint; give another --cache"
             )
-        return cls(folder, there or made)
+        else:
+            made = there
+        return cls(folder, made)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # another process opens the files anew; maps and indexes stay here
@@ -136,6 +138,8 @@ class FeatureBank:
             except ValueError:
                 unreadable.append(path)
             if known is not None and known.look_at_mark():
+                if not path.exists():  # its note went because it was joined into a larger shard: list again
+                    raise FileNotFoundError(path)
                 self._indexes = {}  # another process has marked rows of it as damaged since
         self._shards, self.unreadable = shards, unreadable
 

@@ -74,14 +74,14 @@ def _join(bank: FeatureBank, shards: list[Shard]) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left behind unfinished."""
     for path in folder.glob(".tmp-*"):
-        host, pid = path.name.removeprefix(".tmp-").rsplit("-", 2)[:2]
         try:
+            host, pid = path.name.removeprefix(".tmp-").rsplit("-", 2)[:2]
             age = time.time() - path.stat().st_mtime
             dead = host == socket.gethostname() and not _alive(int(pid))
             # a process that seems dead may live in another container: then it holds its file's lock
             if (dead or age > _ABANDONED_SECONDS) and not is_being_written(path):
                 path.unlink()
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):  # gone, not ours to look at, or not one of ours
             continue
 
 

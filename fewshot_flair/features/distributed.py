@@ -23,7 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.features.pipeline import Progress, Run, encode_batch, failure_reason, prepare_keyed
+from fewshot_flair.features.pipeline import (
+    Progress,
+    Run,
+    broken_key,
+    encode_batch,
+    failure_reason,
+    prepare_keyed,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -50,8 +57,8 @@ class EncodedShard:
     keys : list of str
         Keys of the bytes that were read, one for each of `rows`.
     columns : dict of float32 arrays [len(rows), width]
-    refused : dict of int to str
-        Reasons why the others could not.
+    refused : dict of int to (str or None, str)
+        Of the others, the key of the bytes that cannot be read (None if the file has changed) and the reason.
     seconds : float
         Spent in the network.
     """
@@ -59,7 +66,7 @@ class EncodedShard:
     rows: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     columns: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    refused: dict[int, str] = field(default_factory=dict)
+    refused: dict[int, tuple[str | None, str]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -177,9 +184,8 @@ class DistributedRun(Run):
                 self._keep(out.pop(future), future.result(), state)
 
     def _keep(self, shard: list[tuple[str, str]], done: EncodedShard, state: Progress) -> None:
-        for i, reason in done.refused.items():
-            path, key = shard[i]
-            self.refuse(path, key, reason, state)
+        for i, (key, reason) in done.refused.items():
+            self.refuse(shard[i][0], key, reason, state)
         if done.rows:
             read = [(shard[i][0], key) for i, key in zip(done.rows, done.keys, strict=True)]
             self.store(read, done.columns, done.seconds, state)
@@ -199,7 +205,7 @@ def encode_shard(
         try:
             prepared = prepare_keyed(loaded, path, key)
         except Exception as error:  # a broken file raises whatever its decoder likes
-            done.refused[i] = failure_reason(error, path)
+            done.refused[i] = broken_key(path, key), failure_reason(error, path)
         else:
             done.rows.append(i)
             done.keys.append(prepared.key)

@@ -34,7 +34,7 @@ def extract(
     """Encode those images that the bank lacks, each once, and keep every batch as soon as it is done.
 
     Images are hashed, decoded and prepared by threads while the network works; at most ``2 · workers``
-    prepared images wait, whatever the number of images. Every batch has the same shape (the last one is
+    and a batch of prepared images wait, whatever the number of images. Every batch has the same shape (the last one is
     filled up), so that an image's features do not depend on which images it was encoded with. Stopped at
     any moment, a later call goes on where this one was; at most the batch in flight is encoded again.
 

@@ -66,7 +66,7 @@ class ImportedFeatures:
 
 
 def import_features(
-    path: str | Path, cache: str | Path | None = None, *, like: ImportedFeatures | None = None
+    path: str | Path, cache: str | Path | None = None, *, text: TextPrototypes | None = None
 ) -> ImportedFeatures:
     """Read features from an ``.npz`` file into a bank, without unpickling anything.
 
@@ -79,8 +79,8 @@ def import_features(
 
     Parameters
     ----------
-    like : ImportedFeatures, optional
-        Features of the same model, whose prototypes a file without any of its own takes over.
+    text : TextPrototypes, optional
+        Prototypes of the same model, for a file that has none of its own.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def import_features(
     if {"source", "keys"} <= set(arrays):
         return _import_exported(path, arrays, cache)
     if "feats_ds" in arrays:
-        return _import_published(path, arrays, cache, like)
+        return _import_published(path, arrays, cache, text)
     raise InputError(
         f"{path.name} holds {', '.join(sorted(arrays)) or 'nothing'}; a file of features has "
         "source, keys, backbone (fewshot-flair bank export) or feats_ds, refs_ds (the papers' code)"
@@ -145,7 +145,7 @@ def _import_exported(path: Path, arrays: dict[str, NDArray], cache: str | Path |
 
 
 def _import_published(
-    path: Path, arrays: dict[str, NDArray], cache: str | Path | None, like: ImportedFeatures | None
+    path: Path, arrays: dict[str, NDArray], cache: str | Path | None, text: TextPrototypes | None
 ) -> ImportedFeatures:
     features = _numbers(path, arrays, "feats_ds", 2)
     infinite = np.flatnonzero(~np.isfinite(features).all(axis=1))
@@ -154,9 +154,7 @@ def _import_published(
             f"{path.name}: feats_ds[{infinite[0]}] is not finite, nor are {len(infinite) - 1} more rows; "
             "leave them out"
         )
-    text = _published_text(path, arrays)
-    if text is None and like is not None and like.bank.feature_dims == {like.kind: features.shape[1]}:
-        text = like.text
+    text = _published_text(path, arrays) or text
     y = _published_labels(path, arrays, len(features), text)
     kind = "embedding" if text is not None and text.n_features == features.shape[1] else "backbone"
     with path.open("rb") as file:
@@ -215,7 +213,14 @@ def _published_text(path: Path, arrays: dict[str, NDArray]) -> TextPrototypes | 
         raise InputError(f"{path.name} has {name} but no logit_scale; both are needed")
     samples = _numbers(path, arrays, "samples_text", 2) if "samples_text" in arrays else None
     labels = _numbers(path, arrays, "labels_text", 1).astype(np.int64) if "labels_text" in arrays else None
-    scale = float(np.asarray(arrays["logit_scale"], dtype=np.float64).reshape(-1)[0])
+    if (samples is None) != (labels is None):
+        raise InputError(f"{path.name} has only one of samples_text and labels_text; they go together")
+    scale_ = arrays["logit_scale"]
+    if scale_.dtype.kind not in "fiu" or scale_.size != 1:
+        raise InputError(
+            f"{path.name}: logit_scale is {scale_.dtype} of shape {scale_.shape}; one number is needed"
+        )
+    scale = float(scale_.reshape(-1)[0])
     return TextPrototypes([str(c) for c in range(len(prototypes))], prototypes, scale, samples, labels)
 
 

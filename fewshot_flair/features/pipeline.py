@@ -25,7 +25,16 @@ from fewshot_flair.features.memo import KeyMemo
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
 
-__all__ = ["Extraction", "Prepared", "Progress", "Run", "encode_batch", "failure_reason", "prepare_keyed"]
+__all__ = [
+    "Extraction",
+    "Prepared",
+    "Progress",
+    "Run",
+    "broken_key",
+    "encode_batch",
+    "failure_reason",
+    "prepare_keyed",
+]
 
 HASH_BLOCK = 1024
 COMPACT_EVERY = 64
@@ -184,7 +193,7 @@ class Run:
             path, key, future = waiting.popleft()
             # A broken file raises whatever its decoder likes.
             if (error := future.exception()) is not None:
-                self.refuse(path, key, failure_reason(error, path), state)
+                self.refuse(path, broken_key(path, key), failure_reason(error, path), state)
             else:
                 yield future.result()
 
@@ -287,6 +296,14 @@ def prepare_keyed(encoder: Encoder, path: str, key: str) -> Prepared:
             return Prepared(path, key, pixels)
         key = now
     raise InputError(f"{path} changes while it is read; wait until whatever writes it is done")
+
+
+def broken_key(path: str, key: str) -> str | None:
+    """The key, if the file still has those bytes and so they are what cannot be read; else None."""
+    try:
+        return key if image_key(path) == key else None
+    except OSError:
+        return None
 
 
 def encode_batch(

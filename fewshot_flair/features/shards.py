@@ -251,7 +251,7 @@ def new_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)  # before the lock goes with the file's closing
     finally:
         temporary.unlink(missing_ok=True)
     if sync:

@@ -71,7 +71,7 @@ class EncodedRows:
     def digest(self) -> str:
         """Hex sha256 of which images these are, with what labels, patients and clinics."""
         content = json.dumps([self.keys, self.y.tolist(), self.patients, self.clinics], ensure_ascii=False)
-        return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
+        return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
     def take(self, rows: NDArray[np.int64]) -> EncodedRows:
         """The given rows, in the given order."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_flair.data.grades import is_known_order
 from fewshot_flair.data.splits import patient_split
@@ -54,6 +56,10 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
         As `import_features`; if a file has no labels, the two are of different models, or ``classes``
         does not name as many classes as there are.
     """
+    if data.train_clinics is not None or data.test_clinics is not None:
+        raise InputError(
+            f"data set {data.name}: files of features name no clinics; leave train_clinics, test_clinics out"
+        )
     files = {"train": folder / data.manifest}
     if data.test_on is not None:
         if not holds_features(data.test_on):
@@ -64,7 +70,7 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
         files["test"] = folder / data.test_on
     found = {"train": import_features(files["train"], cache)}
     if "test" in files:
-        found["test"] = import_features(files["test"], cache, like=found["train"])
+        found["test"] = import_features(files["test"], cache, text=found["train"].text)
     sources = {side: made_by(each) for side, each in found.items()}
     for side, path in files.items():
         if found[side].y is None:
@@ -135,14 +141,18 @@ def _same_rows(clinic: EncodedClinic) -> list[list[str]]:
     seen: dict[bytes, str] = {}
     for part in clinic.train.chunks():
         rows = clinic.train.read(kind, part)
-        seen |= {row.tobytes(): name for row, name in zip(rows, clinic.train.images[part], strict=True)}
+        seen |= {_row_digest(row): name for row, name in zip(rows, clinic.train.images[part], strict=True)}
     found = []
     for part in clinic.test.chunks():
         rows = clinic.test.read(kind, part)
         for row, name in zip(rows, clinic.test.images[part], strict=True):
-            if (first := seen.get(row.tobytes())) is not None:
+            if (first := seen.get(_row_digest(row))) is not None:
                 found.append([first, name])
     return found
+
+
+def _row_digest(row: NDArray[np.float32]) -> bytes:
+    return hashlib.blake2b(row.tobytes(), digest_size=16).digest()
 
 
 def _provenance(

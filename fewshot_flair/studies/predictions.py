@@ -69,9 +69,13 @@ def check_table(out: Path) -> None:
     if not out.exists():
         return
     if out.suffix.lower() == ".parquet":
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = pq.read_schema(out).names
+        try:
+            columns = pq.read_schema(out).names
+        except pa.ArrowInvalid:
+            columns = []
     else:
         with out.open(encoding="utf-8", errors="replace") as lines:
             columns = lines.readline().strip().split("\t" if out.suffix.lower() == ".tsv" else ",")

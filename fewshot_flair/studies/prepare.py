@@ -17,7 +17,7 @@ from fewshot_flair.studies.imported import FEATURES, holds_features, imported_cl
 if TYPE_CHECKING:
     from fewshot_flair.data import Manifest
 
-__all__ = ["prepare_clinic", "read_manifests"]
+__all__ = ["check_choice", "prepare_clinic", "read_manifests"]
 
 
 def read_manifests(
@@ -114,7 +114,7 @@ def prepare_clinic(
     from fewshot_flair.features import FeatureBank, extract
 
     manifests = manifests or read_manifests(data, folder)
-    _check_choice(data, choice, brought=manifests is None)
+    check_choice(data, choice)
     if manifests is None:
         if prompts != "expert":
             raise InputError(f"data set {data.name}: prompts cannot vary, as the features brought their own")
@@ -177,8 +177,9 @@ def prepare_clinic(
     return replace(clinic, provenance=provenance)
 
 
-def _check_choice(data: DataSet, choice: EncoderChoice, *, brought: bool) -> None:
-    """Features that were brought need no encoder, photographs do."""
+def check_choice(data: DataSet, choice: EncoderChoice) -> None:
+    """Raise where an encoder is named for features that were brought, or none for photographs."""
+    brought = holds_features(data.manifest)
     asked = choice.load or choice.name
     if brought and asked != FEATURES:
         raise InputError(
@@ -188,7 +189,7 @@ def _check_choice(data: DataSet, choice: EncoderChoice, *, brought: bool) -> Non
     if not brought and asked == FEATURES:
         raise InputError(
             f"data set {data.name}: {data.manifest} holds photographs, which an encoder must encode; "
-            f"{FEATURES!r} goes with .npz files of features"
+            f"{FEATURES!r} goes with .npz files of features, and one study has one kind of data"
         )
 
 

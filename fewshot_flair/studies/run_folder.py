@@ -50,18 +50,14 @@ def folder_name(label: str) -> str:
     name = re.sub(r"[^\w.+-]+", "-", label).strip("-.")
     if name and not re.search(r"[^\w\s.+,()=-]", label):
         return name
-    return f"{name}-{hashlib.sha256(label.encode()).hexdigest()[:8]}".strip("-")
+    return f"{name}-{hashlib.sha256(label.encode(errors='surrogatepass')).hexdigest()[:8]}".strip("-")
 
 
 def check_out(out: Path) -> None:
     """Raise where `out` holds something other than an earlier run, or nothing can be written there."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: this is a file; give a folder")
-    there = next((folder for folder in (out, *out.absolute().parents) if folder.exists()), Path())
-    if not os.access(there, os.W_OK):
-        raise InputError(
-            f"--out {out}: nothing can be written to {there}; give a folder that you may write to"
-        )
+    check_writable(out)
     if out.is_dir() and any(p.name != LOCK for p in out.iterdir()) and not _is_run(out / "run.json"):
         raise InputError(
             f"--out {out}: the folder is not empty and holds no earlier run; give a new or an empty one"

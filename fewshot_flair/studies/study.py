@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tomllib
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from fewshot_flair.adapters import get_adapter_class
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.studies.clinic import EncodedClinic
 from fewshot_flair.studies.design import Study
-from fewshot_flair.studies.prepare import prepare_clinic, read_manifests
+from fewshot_flair.studies.prepare import check_choice, prepare_clinic, read_manifests
 from fewshot_flair.studies.published import read_published
 from fewshot_flair.studies.run import Task, is_finished, plan_tasks, run_tasks
 from fewshot_flair.studies.run_folder import check_writable, versions
@@ -77,6 +78,8 @@ def run_study(
     told: Steps = steps or _Silent()
     for spec in study.adapters:
         get_adapter_class(spec.name)
+    for choice, data in itertools.product(study.encoders, study.data):
+        check_choice(data, choice)
     published = read_published(study.folder / study.published) if study.published else None
     manifests = {data.name: read_manifests(data, study.folder) for data in study.data}
     prompts = {name: read_prompts(name, study.folder) for name in study.prompts}

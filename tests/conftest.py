@@ -56,6 +56,13 @@ def parity() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def images() -> list[np.ndarray]:
+    """Two pictures of noise, wider than high."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (90, 120, 3), np.uint8) for _ in range(2)]
+
+
+@pytest.fixture(scope="session")
 def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
     """A long-tailed clinic of 450 feature vectors around five planted class means, in a real bank."""
     from fewshot_flair.features import FeatureBank

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -195,6 +196,20 @@ def write_dinov2(folder: Path, *, width: int = 64, depth: int = 2) -> State:
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     return state
+
+
+def small_vit(folder: Path, side: int = 32, model: str = "ViT", **preprocessor: Any) -> Any:
+    """Write a small ViT (or ViTMAE) of transformers for images of 32 pixels, and return it."""
+    import transformers
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    config = getattr(transformers, f"{model}Config")(**shape, image_size=32, patch_size=8)
+    network = getattr(transformers, f"{model}Model")(config).eval()
+    network.save_pretrained(folder)
+    settings = {"image_processor_type": "ViTImageProcessor", "size": {"height": side, "width": side}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings | preprocessor))
+    return network
 
 
 def main() -> None:

@@ -23,14 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.features.pipeline import (
-    Progress,
-    Run,
-    broken_key,
-    encode_batch,
-    failure_reason,
-    prepare_keyed,
-)
+from fewshot_flair.features.pipeline import Progress, Run
+from fewshot_flair.features.work import broken_key, encode_batch, failure_reason, prepare_keyed
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -16,25 +16,15 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from fewshot_flair.data.tables import SkippedRow
-from fewshot_flair.errors import InputError
 from fewshot_flair.features.bank import FeatureBank
 from fewshot_flair.features.compaction import compact
-from fewshot_flair.features.keys import image_key
 from fewshot_flair.features.memo import KeyMemo
+from fewshot_flair.features.work import Prepared, broken_key, encode_batch, failure_reason, prepare_keyed
 
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
 
-__all__ = [
-    "Extraction",
-    "Prepared",
-    "Progress",
-    "Run",
-    "broken_key",
-    "encode_batch",
-    "failure_reason",
-    "prepare_keyed",
-]
+__all__ = ["Extraction", "Progress", "Run"]
 
 HASH_BLOCK = 1024
 COMPACT_EVERY = 64
@@ -273,49 +263,6 @@ class Run:
         return [image for image in batch if image.key in lacking]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A photograph as the network takes it, float32 [3, S, S], and the key of the bytes that it was made of."""
-
-    path: str
-    key: str
-    pixels: NDArray[np.float32]
-
-
-def prepare_keyed(encoder: Encoder, path: str, key: str) -> Prepared:
-    """Decode and prepare a photograph; what is stored under a key must have been made of just those bytes.
-
-    A file may be replaced between being hashed and being decoded, so it is hashed again afterwards.
-    """
-    for _ in range(ROUNDS):
-        pixels = encoder.prepare(path)
-        now = image_key(path)
-        if now == key:
-            if not np.ptp(pixels.reshape(3, -1), axis=1).any():
-                raise InputError(f"{path} is of one colour all over; it shows nothing")
-            return Prepared(path, key, pixels)
-        key = now
-    raise InputError(f"{path} changes while it is read; wait until whatever writes it is done")
-
-
-def broken_key(path: str, key: str) -> str | None:
-    """The key, if the file still has those bytes and so they are what cannot be read; else None."""
-    try:
-        return key if image_key(path) == key else None
-    except OSError:
-        return None
-
-
-def encode_batch(
-    encoder: Encoder, images: Sequence[NDArray[np.float32]], batch_size: int
-) -> dict[str, NDArray[np.float32]]:
-    """Features by kind of at most `batch_size` prepared images, in a batch filled up to that shape."""
-    batch = np.stack([*images, *[images[-1]] * (batch_size - len(images))])
-    features = encoder.encode_prepared(batch)
-    columns = {"backbone": features.backbone, "embedding": features.embedding}
-    return {name: rows[: len(images)] for name, rows in columns.items() if rows is not None}
-
-
 @contextmanager
 def _turn(folder: Path) -> Iterator[int]:
     """Hold a process's place among those that fill a bank: 0 for the first, 1 for the second, and so on."""
@@ -345,11 +292,3 @@ def _from_place(paths: list[str], place: int) -> list[str]:
         return paths[::-1]
     start = int(len(paths) * (place * 0.6180339887 % 1))
     return paths[start:] + paths[:start]
-
-
-def failure_reason(error: BaseException | None, path: str) -> str:
-    """Say why an image cannot be read, from what its decoder raised."""
-    if isinstance(error, FileNotFoundError) and error.errno is not None:
-        return "is not there"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"cannot be read: {text.replace(path, Path(path).name)}"

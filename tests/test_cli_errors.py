@@ -44,6 +44,8 @@ def refused(*words: object, **environment: str) -> str:
         (["--adapter", "lpp"], "no adapter 'lpp': did you mean"),
         (["--adapter", "lp:foo=2"], "adapter 'lp' has no parameter 'foo'"),
         (["--shots", "9"], "too few images for 9 shots"),
+        (["--shots", "9"], "use at most 4 shots"),
+        (["--adapter", "coop:tower=3"], "tower comes from the encoder; leave tower= out"),
         (["--scenario", "reelistic"], "reelistic"),
         (["--classes", "keine"], "unknown label"),
     ],
@@ -145,6 +147,53 @@ def test_a_photograph_that_is_not_there_costs_the_others_nothing(clinic: Path, t
     assert len(lines) == 3
     assert lines[2].endswith("is not there")
     assert "adapter ss, fitted on 8 training images" in done.stdout
+    none = run(
+        "predict",
+        tmp_path / "o",
+        tmp_path / "gone.png",
+        tmp_path,
+        "--out",
+        tmp_path / "q.csv",
+        *cache,
+        ok=False,
+    )
+    assert none.returncode == 1
+    (tmp_path / "text.jpg").write_text("no picture")
+    none = run(
+        "predict", tmp_path / "o", tmp_path / "text.jpg", "--out", tmp_path / "q.csv", *cache, ok=False
+    )
+    assert none.returncode == 1
+    (line,) = (tmp_path / "q.csv").read_text().splitlines()[1:]
+    assert "text.jpg" in line
+    assert "is not an image" in line
+
+
+def test_a_study_on_a_table_of_the_clinic_s_own(clinic: Path, tmp_path: Path) -> None:
+    text = clinic.read_text().replace("image,label", "bild,befund").replace("keine", "mäßig")
+    (tmp_path / "other.csv").write_bytes(text.encode("cp1252"))
+    (tmp_path / "study.toml").write_text(
+        'name = "ours"\nquestion = "?"\nadapters = ["ss", "ss-text"]\nshots = [4, 16]\nseeds = 3\n'
+        '[[data]]\nname = "a"\nmanifest = "clinic.csv"\n'
+    )
+    asked = ["study", tmp_path / "study.toml", "--on", tmp_path / "other.csv", "--cache", tmp_path / "c"]
+    done = run(
+        *(
+            *asked,
+            "--out",
+            tmp_path / "o",
+            "--encoding",
+            "cp1252",
+            "--image-column",
+            "bild",
+            "--label-column",
+            "befund",
+        ),
+        *("--classes", '"schwere Retinopathie, NPDR",mäßig', "--ordered"),
+    )
+    assert "ss-text" in done.stdout
+    report = (tmp_path / "o" / "report.html").read_text()
+    assert "all 3 draws of 8 images take the same ones" in report
+    assert "mäßig" in report
 
 
 def test_two_runs_do_not_write_into_one_folder(clinic: Path, tmp_path: Path) -> None:

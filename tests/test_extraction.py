@@ -257,6 +257,18 @@ def test_features_that_are_not_finite_refuse_their_photograph_alone(
     assert len(bank) == done.encoded == 5
 
 
+def test_a_broken_twin_is_refused_under_its_own_name(tmp_path: Path, encoder: Encoder):
+    (path,) = photographs(tmp_path / "photos", 1)
+    path.write_bytes(path.read_bytes()[:300])
+    twin = path.with_name("twin.png")
+    twin.write_bytes(path.read_bytes())
+    done = extract([path, twin], encoder, FeatureBank.open(tmp_path, encoder), skip_bad=True)
+    assert [(Path(row.image).name, row.reason.split(" is ")[0]) for row in done.skipped] == [
+        ("0000.png", "cannot be read: 0000.png"),
+        ("twin.png", "cannot be read: twin.png"),
+    ]
+
+
 def test_a_picture_of_one_colour_is_refused(tmp_path: Path, encoder: Encoder):
     (path,) = photographs(tmp_path / "photos", 1)
     black = path.with_name("black.png")

@@ -145,6 +145,11 @@ def test_a_test_file_may_leave_the_prototypes_to_the_training_file(
     np.testing.assert_array_equal(clinic.test.read("embedding"), whole.test.read("embedding"))
 
 
+def test_the_same_file_on_both_sides_is_called_so(tmp_path: Path, caches: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match="are the same file; test on rows that no fit has seen"):
+        prepare_clinic(data(caches[0], caches[0]), CHOICE, cache=tmp_path / "cache")
+
+
 def test_one_file_alone_is_split(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     clinic = prepare_clinic(data(caches[0], classes=list("abcde")), CHOICE, cache=tmp_path / "cache")
     assert clinic.classes == list("abcde")

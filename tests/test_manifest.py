@@ -185,6 +185,18 @@ def test_a_flat_folder_will_do_where_labels_are_not_needed(tmp_path: Path):
     assert manifest.y.tolist() == [-1, -1]
 
 
+def test_nothing_in_a_folder_of_classes_is_passed_over_in_silence(tmp_path: Path):
+    for name in ("mild/a", "severe/b", "loose", "mild/.thumbs/c"):
+        photograph(tmp_path / f"{name}.png")
+    with pytest.raises(BadRowsError, match=r"'loose\.png' lies in no sub-folder that would be its class"):
+        Manifest.read(tmp_path)
+    kept = Manifest.read(tmp_path, skip_bad=True)
+    assert kept.frame["image"].tolist() == ["mild/a.png", "severe/b.png"]
+    whole = Manifest.read(tmp_path, labels_required=False)
+    assert whole.frame["image"].tolist() == ["loose.png", "mild/a.png", "severe/b.png"]
+    assert whole.frame["label"].tolist() == ["", "mild", "severe"]
+
+
 def test_class_order_given_and_stated(tmp_path: Path):
     path = clinic(tmp_path, "image,label,stage\na.png,late,2\nb.png,early,1\nc.png,late,2\n")
     given = Manifest.read(path, classes=["late", "early", "cured"])

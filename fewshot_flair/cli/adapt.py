@@ -120,6 +120,7 @@ def adapt(
     """
     from rich.markup import escape
 
+    from fewshot_flair.adapters import get_adapter_class
     from fewshot_flair.cli import show
     from fewshot_flair.cli.prepare import parse_shots, split_names
     from fewshot_flair.episodes import EpisodeSampler
@@ -202,6 +203,10 @@ def adapt(
     if left_out:
         labels = ", ".join(spec.label for spec in left_out)
         console.print(f"[yellow]left out, as {encoder} has no text: {labels}[/]\n", soft_wrap=True)
+    if not unlabelled:
+        for spec in usable:
+            if get_adapter_class(spec.name).uses_unlabeled:
+                console.print(f"[yellow]{spec.label} gets no unlabelled images: give --unlabelled N[/]\n")
     with show.status(console) as tell:
         adaptation = run_adaptation(
             clinic,

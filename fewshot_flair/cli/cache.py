@@ -53,6 +53,7 @@ def cache(
     from fewshot_flair.data import Manifest
     from fewshot_flair.encoders import load_encoder
     from fewshot_flair.features import FeatureBank, extract
+    from fewshot_flair.studies.wording import counted
 
     console = Console(highlight=False)
     manifest = Manifest.read(
@@ -80,7 +81,7 @@ def cache(
         )
     rate = f" in {done.seconds:.1f} s, {done.encoded / done.seconds:.1f} images/s" if done.encoded else ""
     console.print(
-        f"[bold]{escape(manifest.source)}[/]: {len(manifest)} images, {done.encoded} encoded now{rate}, "
+        f"[bold]{escape(manifest.source)}[/]: {counted(len(manifest), 'image')}, {done.encoded} encoded now{rate}, "
         f"{done.cached} in the bank already",
         soft_wrap=True,
     )
@@ -89,11 +90,11 @@ def cache(
     if (skipped := len(manifest.skipped) + len(done.skipped)) > 20:
         console.print(f"[yellow]and {skipped - 20} more[/]")
     if twins := done.twins:
-        first, second = (Path(path).name for path in twins[0])
+        first, second = map(str, twins[0])
         console.print(
-            f"[yellow]{len(twins)} photographs are there twice under other names[/], the first as {escape(first)} "
+            f"[yellow]{counted(len(twins), 'photograph')} under a second name[/], the first as {escape(first)} "
             f"and {escape(second)}; they share their features",
             soft_wrap=True,
         )
     dims = ", ".join(f"{kind} {width}" for kind, width in bank.feature_dims.items())
-    console.print(f"bank {escape(str(bank.folder))}: {len(bank)} images ({dims})", soft_wrap=True)
+    console.print(f"bank {escape(str(bank.folder))}: {counted(len(bank), 'image')} ({dims})", soft_wrap=True)

@@ -86,9 +86,6 @@ def predict(
                 paths, loaded, bank, batch_size=batch_size, workers=workers, progress=progress, skip_bad=True
             )
         skipped = extracted.skipped
-        if not extracted.keys:
-            reasons = "; ".join(f"{row.image} {row.reason}" for row in skipped[:5])
-            raise InputError(f"none of the photographs could be read: {reasons}")
         readable = [path for path in paths if path in extracted.keys]
         table = predict_table(fitted, readable, [extracted.keys[path] for path in readable], bank)
     console.print(

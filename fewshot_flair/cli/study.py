@@ -41,7 +41,12 @@ def study(
         int | None, typer.Option("--seeds", min=1, help="Instead of the study's.", show_default=False)
     ] = None,
     adapters_from: options.AdaptersFrom = None,
+    classes: options.Classes = None,
     ordered: options.Ordered = False,
+    image_column: options.ImageColumn = "image",
+    label_column: options.LabelColumn = "label",
+    patient_column: options.PatientColumn = "patient_id",
+    encoding: options.Encoding = None,
     cache: options.Cache = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that compute cells.")] = 1,
     scheduler: Annotated[
@@ -52,6 +57,9 @@ def study(
 ) -> None:
     """Run a grid of data sets, encoders, adapters, shots, scenarios and seeds.
 
+    --classes, --encoding and the columns' names are of the manifests of --on; those of the study's own data stand
+    in its file (classes, encoding, image_column, label_column, patient_column, ordered under [[data]]).
+
     With --on, --encoder, --adapter, --shots or --seeds it is the same study on other data, or a cut of it.
     Stop it at any time: finished cells are kept, and the same command goes on from there.
     """
@@ -61,7 +69,7 @@ def study(
     from rich.markup import escape
 
     from fewshot_flair.cli import show
-    from fewshot_flair.cli.prepare import parse_shots
+    from fewshot_flair.cli.prepare import parse_shots, split_names
     from fewshot_flair.cli.show_study import study_tables
     from fewshot_flair.studies.design import Study
     from fewshot_flair.studies.report import write_report
@@ -76,6 +84,13 @@ def study(
         shots=parse_shots(shots) if shots else (),
         seeds=seeds,
         ordered=ordered,
+        table={
+            "classes": split_names(classes),
+            "image_column": image_column,
+            "label_column": label_column,
+            "patient_column": patient_column,
+            "encoding": encoding,
+        },
     )
     folder = out or Path("runs") / folder_name(
         _run_name(read, bool(on), bool(encoder or adapter or shots or seeds))

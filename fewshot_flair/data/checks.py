@@ -103,9 +103,9 @@ def bad_rows(
         if not label:
             reasons += ["has an empty label"] if labels_required else []
         elif allowed is not None and label not in allowed:
-            reasons.append(
-                f"has the unknown label {label!r}; the classes are {', '.join(map(str, classes or ()))}"
-            )
+            known = [f'"{name}"' if "," in str(name) else str(name) for name in classes or ()]
+            quotes = " (a name with a comma stands in double quotes)" if "," in label else ""
+            reasons.append(f"has the unknown label {label!r}; the classes are {', '.join(known)}{quotes}")
         if has_split and splits[i].casefold() not in SPLITS:
             reasons.append(f"has split {splits[i]!r}; write train, test or val")
         if reasons:

@@ -215,17 +215,23 @@ def read_folder(folder: Path, labels_required: bool = True) -> Table:
     else:
         parts = [(top, "") for top in tops]
     table = Table([], {"image": [], "label": [], "split": []}, [])
+    inside = {image for kind, _ in parts for image in images_below(kind)}
+    for image in images_below(folder):
+        if image in inside:
+            continue
+        written = image.relative_to(folder).as_posix()
+        if labels_required:
+            table.bad.append(SkippedRow(0, written, "lies in no sub-folder that would be its class"))
+            continue
+        table.rows.append(0)
+        for role, cell in (("image", written), ("label", ""), ("split", "")):
+            table.columns[role].append(cell)
     for kind, side in parts:
         for image in images_below(kind):
             table.rows.append(0)
             table.columns["image"].append(image.relative_to(folder).as_posix())
             table.columns["label"].append(kind.name)
             table.columns["split"].append(side)
-    if not table.rows and not labels_required:
-        for image in images_below(folder):
-            table.rows.append(0)
-            for role, cell in (("image", image.name), ("label", ""), ("split", "")):
-                table.columns[role].append(cell)
     if not table.rows:
         raise InputError(
             f"{folder} holds no images in sub-folders; give a manifest file, "
@@ -239,7 +245,8 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """Images at any depth below a folder, by their suffixes and in the order of their names; no hidden ones."""
+    """Images at any depth below a folder, by their suffixes and in the order of their names; nothing hidden."""
     for item in sorted(folder.rglob("*")):
-        if item.suffix.lower() in IMAGE_SUFFIXES and not item.name.startswith(".") and item.is_file():
+        hidden = any(part.startswith(".") for part in item.relative_to(folder).parts)
+        if item.suffix.lower() in IMAGE_SUFFIXES and not hidden and item.is_file():
             yield item

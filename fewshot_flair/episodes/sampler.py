@@ -158,10 +158,20 @@ class EpisodeSampler:
         short = np.flatnonzero(counts > pool)
         if short.size and not self.allow_fewer:
             lacking = ", ".join(f"{names[int(c)]!r} has {pool[c]} of {counts[c]}" for c in short)
+            fits = next(
+                (
+                    k
+                    for k in range(self.shots - 1, 0, -1)
+                    if (self.scenario.counts(pool, k, seed) <= pool).all()
+                ),
+                0,
+            )
+            fewer = f"at most {fits} shots" if fits else "another scenario"
+            other = "" if self.scenario.name == "realistic" else "the realistic scenario, "
             raise InputError(
                 f"too few {'images' if units is None else 'patients'} for {self.shots} shots in the "
                 f"{self.scenario.name} scenario: "
-                f"class {lacking}; use fewer shots, the realistic scenario, or allow fewer (--allow-fewer)"
+                f"class {lacking}; use {fewer}, {other}or allow fewer (--allow-fewer)"
             )
         return np.minimum(counts, pool)
 

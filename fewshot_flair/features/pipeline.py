@@ -110,7 +110,7 @@ class Run:
         self.tell = progress or (lambda _: None)
         self.result = Extraction()
         self.refused: dict[str, str] = {}
-        self._bad_keys: dict[str, str] = {}
+        self._bad_keys: dict[str, tuple[str, str]] = {}
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
         self._memo = KeyMemo(bank.folder / "paths.sqlite")
         self._began = time.perf_counter()
@@ -137,7 +137,10 @@ class Run:
             for path in self._left(order):
                 self.refused[path] = "changes while it is read; wait until whatever writes it is done"
         keys = self.result.keys
-        self.refused |= {path: self._bad_keys[keys[path]] for path in keys if keys[path] in self._bad_keys}
+        for path, key in keys.items():
+            if key in self._bad_keys and path not in self.refused:
+                first, reason = self._bad_keys[key]
+                self.refused[path] = reason.replace(Path(first).name, Path(path).name)
         self.result.keys = {path: keys[path] for path in paths if path in keys and path not in self.refused}
         self.result.seconds = time.perf_counter() - self._began
         state.done = state.total
@@ -214,7 +217,7 @@ class Run:
         """Note that an image cannot be read, and so whatever else has its bytes."""
         self.refused[path] = reason
         if key is not None:
-            self._bad_keys[key] = reason
+            self._bad_keys[key] = path, reason
         state.done += 1
 
     def _encode(self, batch: list[Prepared], state: Progress) -> None:

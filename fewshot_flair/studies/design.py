@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -228,6 +228,7 @@ class Study(_Strict):
         shots: Sequence[int] = (),
         seeds: int | None = None,
         ordered: bool = False,
+        table: Mapping[str, Any] | None = None,
     ) -> Study:
         """The same study on other data, or a cut of it; what is empty stays.
 
@@ -237,6 +238,8 @@ class Study(_Strict):
             Manifests (relative to where one is, not to the study's file), or "demo".
         ordered : bool
             State that the classes of all data sets are grades in their order.
+        table : mapping, optional
+            Further entries of `DataSet` for the manifests of `on`: classes, encoding, names of columns.
         """
         entries = self.model_dump()
         if on:
@@ -244,7 +247,8 @@ class Study(_Strict):
             names = [data_name(m) for m in on]
             names = [m if names.count(name) > 1 else name for m, name in zip(on, names, strict=True)]
             entries["data"] = [
-                {"name": name, "manifest": place} for name, (_, place) in zip(names, places, strict=True)
+                {**(table or {}), "name": name, "manifest": place}
+                for name, (_, place) in zip(names, places, strict=True)
             ]
         if ordered:
             entries["data"] = [dict(data) | {"ordered": True} for data in entries["data"]]

@@ -39,6 +39,11 @@ class AdapterSpec:
     name: str
     params: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for given in ("text", "tower"):
+            if given in self.params:
+                raise InputError(f"adapter {self.name!r}: {given} comes from the encoder; leave {given}= out")
+
     @classmethod
     def parse(cls, text: str) -> AdapterSpec:
         """Read ``name`` or ``name:parameter=value,parameter=value``."""
@@ -145,7 +150,7 @@ def evaluate_adapter(
     predicted: list[NDArray[np.unsignedinteger]] = []
     scores = []
     seconds = 0.0
-    notes: list[str] = []
+    notes = _sameness(episodes)
     for start in range(0, len(episodes), group):
         part = _part(episodes, slice(start, start + group))
         labels = [
@@ -182,6 +187,17 @@ def evaluate_adapter(
         fit_seconds=seconds / len(episodes),
         notes=list(dict.fromkeys(notes)),
     )
+
+
+def _sameness(episodes: Episodes) -> list[str]:
+    """A word of doubt where every draw takes the same images, as their intervals and tests then say nothing."""
+    sets = {tuple(sorted(rows.tolist())) for rows in episodes.indices}
+    if len(episodes) < 2 or len(sets) > 1:
+        return []
+    return [
+        f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
+        "intervals over draws and tests between adapters say nothing there"
+    ]
 
 
 def _noisy(y: NDArray[np.int64], n_classes: int, rate: float, seed: int) -> NDArray[np.int64]:

@@ -83,6 +83,10 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
                 f"{files['train'].name} and {path.name} were made by different models: "
                 f"{differences(sources['train'].fingerprint, sources[side].fingerprint)}"
             )
+    if "test" in found and set(found["train"].keys) & set(found["test"].keys):
+        raise InputError(
+            f"{files['train'].name} and {files['test'].name} are the same file; test on rows that no fit has seen"
+        )
     classes, ordinal = _classes(data, files, found)
     sides = {side: _rows(path, found[side]) for side, path in files.items()}
     if "test" not in sides:

@@ -98,6 +98,8 @@ def predict_table(
     from fewshot_flair.adapters.base import softmax
     from fewshot_flair.studies.clinic import kind_at_hand
 
+    if not len(keys):
+        return pd.DataFrame(columns=[*COLUMNS, *(f"probability_{name}" for name in adapter.columns_)])
     logits = adapter.logits(bank.read(keys, kind_at_hand(adapter.features, bank.feature_dims)))
     probabilities = softmax(logits)
     classes = [str(name) for name in adapter.columns_]  # grades in their order

@@ -109,7 +109,7 @@ def best(measured: dict) -> str:
             floor = cells[ranked[0]][0] - cells[ranked[0]][1]
             near = [f"`{name}`" for name in ranked if sum(cells[name]) >= floor]
             shown = ", ".join(near[:6]) + (f" and {len(near) - 6} more" if len(near) > 6 else "")
-            lines.append(f"  - {clinic}, {shots} shots: {shown}.")
+            lines.append(f"  - {clinic}, {shots} shot{'' if shots == 1 else 's'}: {shown}.")
     return "\n".join(lines)
 
 

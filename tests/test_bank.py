@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.features import FeatureBank, FeatureSource, image_key
+from fewshot_flair.features import FeatureBank, FeatureSource, compaction, image_key
 from fewshot_flair.features import bank as bank_module
 from fewshot_flair.features.compaction import compact
 from fewshot_flair.features.shards import new_file, write_shard
@@ -372,6 +373,23 @@ def test_a_bank_is_not_taken_over_by_other_widths_of_its_fingerprint(tmp_path: P
     renamed = FeatureSource("TOY", SOURCE.fingerprint, SOURCE.feature_dims)
     FeatureBank.open(tmp_path, renamed)
     assert same(FeatureBank.open(tmp_path, SOURCE), 0, 6)
+
+
+def test_a_process_with_many_shards_open_waits_to_join_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bank = filled(tmp_path, n=12)
+    held = compaction.bank_lock(bank)
+    held.acquire()
+    compact(bank)  # few are open: somebody else's verify or compaction is not waited for
+    assert len(bank.shards) == 4
+    monkeypatch.setattr(compaction, "MANY_SHARDS", 3)
+    joining = threading.Thread(target=compact, args=(bank,))
+    joining.start()
+    joining.join(0.2)
+    assert joining.is_alive()
+    held.release()
+    joining.join()
+    assert len(bank.shards) == 1
+    assert same(bank, 0, 12)
 
 
 def test_other_files_in_a_bank_are_not_looked_at(tmp_path: Path):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from fewshot_flair.evaluation import METRICS
-
 __all__ = ["bold_means", "counted", "unit", "with_interval"]
 
 FEWEST_TOLD_APART = 6
@@ -34,6 +32,8 @@ def unit(metric: str) -> str:
     >>> unit("balanced_accuracy"), unit("log_loss")
     ('balanced accuracy, %', 'log loss')
     """
+    from fewshot_flair.evaluation import METRICS  # brings scikit-learn, which counting needs not wait for
+
     about = METRICS[metric]
     return f"{about.title}, %" if about.percent else about.title
 
@@ -52,6 +52,8 @@ def with_interval(mean: float, low: float, high: float, metric: str = "balanced_
     >>> with_interval(0.844, 0.823, 0.865), with_interval(0.562, -0.1, 1.2), with_interval(0.4, 0.4, 0.4)
     ('84.4 ± 2.1', '56.2 (0 to 100)', '40.0')
     """
+    from fewshot_flair.evaluation import METRICS
+
     if math.isnan(mean):
         return "–"
     percent = METRICS[metric].percent

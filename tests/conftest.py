@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from fewshot_flair.studies.clinic import EncodedClinic
+    from fewshot_flair.experiment.clinic import EncodedClinic
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -65,10 +65,10 @@ def images() -> list[np.ndarray]:
 @pytest.fixture(scope="session")
 def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
     """A long-tailed clinic of 450 feature vectors around five planted class means, in a real bank."""
-    from fewshot_flair.features import FeatureBank
-    from fewshot_flair.features.source import FeatureSource
-    from fewshot_flair.prototypes import TextPrototypes
-    from fewshot_flair.studies.clinic import EncodedClinic, EncodedRows
+    from fewshot_flair.bank import FeatureBank
+    from fewshot_flair.bank.source import FeatureSource
+    from fewshot_flair.experiment.clinic import EncodedClinic, EncodedRows
+    from fewshot_flair.text.prototypes import TextPrototypes
 
     rng = np.random.default_rng(0)
     classes = ["none", "mild", "moderate", "severe", "proliferative"]

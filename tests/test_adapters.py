@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fewshot_flair import EpisodeSampler, TextPrototypes, create_adapter, fit_episodes, list_adapters
-from fewshot_flair.adapters import Adapter, get_adapter_class, load_adapter, save_adapter
+from fewshot_flair.adapters import Adapter, get_adapter_class
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.models import load_adapter, save_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore:gda. shots do not vary")
 NAMES = [info.name for info in list_adapters() if not info.needs_tower]  # these: test_adapters_prompts.py

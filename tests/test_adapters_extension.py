@@ -67,8 +67,8 @@ def test_a_made_up_adapter_works_everywhere(halfway):
 
 
 def test_a_made_up_adapter_runs_in_adapt(halfway, planted_clinic):
-    from fewshot_flair.studies.adaptation import run_adaptation
-    from fewshot_flair.studies.evaluate import AdapterSpec
+    from fewshot_flair.experiment.adaptation import run_adaptation
+    from fewshot_flair.experiment.scoring import AdapterSpec
 
     ran = run_adaptation(planted_clinic, [AdapterSpec("halfway", {"share": 0.8})], shots=[2], seeds=3)
     assert list(ran.results["adapter"].unique()) == [AdapterSpec("halfway", {"share": 0.8}).label]
@@ -161,7 +161,7 @@ def test_a_file_of_one_s_own_makes_adapters_known(tmp_path, parity):
         (tmp_path / folder / "half.py").write_text(HALFWAY.replace("halfway", f"halfway{number}"))
     code = (
         "import sys, pathlib\nfrom fewshot_flair.adapters import get_adapter_class, use_adapters_from\n"
-        "from fewshot_flair.studies.code import code_digest\nfolder = pathlib.Path(sys.argv[1])\n"
+        "from fewshot_flair.experiment.code import code_digest\nfolder = pathlib.Path(sys.argv[1])\n"
         "use_adapters_from([folder / 'a' / 'half.py', folder / 'b' / 'half.py'])\n"
         "before = code_digest('halfway0'), code_digest('halfway1')\n"
         "(folder / 'a' / 'half.py').open('a').write('# edited')\n"

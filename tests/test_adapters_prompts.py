@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fewshot_flair import create_adapter, fit_episodes, list_adapters, load_encoder
-from fewshot_flair.adapters import load_adapter, save_adapter
 from fewshot_flair.errors import InputError
+from fewshot_flair.models import load_adapter, save_adapter
 
 CLASSES = ["normal", "mild diabetic retinopathy", "drusens"]
 both = pytest.mark.parametrize("name", ["coop", "kgcoop"])

@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from fewshot_flair.bank import FeatureBank, FeatureSource, compaction, image_key
+from fewshot_flair.bank import bank as bank_module
+from fewshot_flair.bank.compaction import compact
+from fewshot_flair.bank.shards import new_file, write_shard
+from fewshot_flair.bank.verify import verify
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.features import FeatureBank, FeatureSource, compaction, image_key
-from fewshot_flair.features import bank as bank_module
-from fewshot_flair.features.compaction import compact
-from fewshot_flair.features.shards import new_file, write_shard
-from fewshot_flair.features.verify import verify
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 SOURCE = FeatureSource("toy", {"weights": "abc", "preparation": {"size": 8}}, {"backbone": 6, "embedding": 3})
 
@@ -145,8 +145,8 @@ def test_joining_leaves_one_row_a_key_and_open_readers_whole(tmp_path: Path, mon
     reader.refresh()
     assert same(reader, 0, 20)
     # Half-grown shards are joined once they make a whole one, and are not touched before.
-    monkeypatch.setattr("fewshot_flair.features.compaction.RECENT_ROWS", 10)
-    monkeypatch.setattr("fewshot_flair.features.compaction.SHARD_ROWS", 30)
+    monkeypatch.setattr("fewshot_flair.bank.compaction.RECENT_ROWS", 10)
+    monkeypatch.setattr("fewshot_flair.bank.compaction.SHARD_ROWS", 30)
     bank.append(*rows(20, 29))
     compact(bank)
     assert [shard.n for shard in bank.shards] == [20, 9]
@@ -243,10 +243,10 @@ WRITER = """
 import sys
 from pathlib import Path
 from test_bank import SOURCE, rows
-from fewshot_flair.features import FeatureBank
-from fewshot_flair.features import bank as bank_module
-from fewshot_flair.features.compaction import compact
-from fewshot_flair.features.shards import new_file, write_shard
+from fewshot_flair.bank import FeatureBank
+from fewshot_flair.bank import bank as bank_module
+from fewshot_flair.bank.compaction import compact
+from fewshot_flair.bank.shards import new_file, write_shard
 bank = FeatureBank.open(Path(sys.argv[1]), SOURCE)
 first, last, step = map(int, sys.argv[2:5])
 print("ready", flush=True)

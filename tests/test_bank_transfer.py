@@ -10,13 +10,13 @@ import pytest
 from test_bank import SOURCE, filled, rows, same
 from typer.testing import CliRunner
 
+from fewshot_flair.bank import FeatureBank, FeatureSource
+from fewshot_flair.bank.compare import compare
+from fewshot_flair.bank.imports import IMPORTED_TEXT, import_features
+from fewshot_flair.bank.transfer import export_bank, merge, new_bank
 from fewshot_flair.cli.bank import app
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.features import FeatureBank, FeatureSource
-from fewshot_flair.features.compare import compare
-from fewshot_flair.features.imports import IMPORTED_TEXT, import_features
-from fewshot_flair.features.transfer import export_bank, merge, new_bank
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 
 def test_merging_takes_what_is_lacking_and_nothing_damaged(tmp_path: Path):

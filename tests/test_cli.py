@@ -259,8 +259,8 @@ def test_a_title_is_one_line_however_narrow_the_table(planted_clinic):
 
 def test_tables_of_an_adaptation(planted_clinic):
     from fewshot_flair.cli import show
-    from fewshot_flair.studies.adaptation import run_adaptation
-    from fewshot_flair.studies.evaluate import AdapterSpec
+    from fewshot_flair.experiment.adaptation import run_adaptation
+    from fewshot_flair.experiment.scoring import AdapterSpec
 
     tested = np.flatnonzero(planted_clinic.test.y != 3)  # nobody of the fourth class is tested
     clinic = replace(planted_clinic, test=planted_clinic.test.take(tested))
@@ -307,9 +307,9 @@ def test_the_next_command_can_be_pasted(tmp_path, encoder, said):
 
 def test_a_studys_tables_have_intervals_where_they_fit(planted_clinic, tmp_path):
     from fewshot_flair.cli.show_study import study_tables
-    from fewshot_flair.studies.design import Study
-    from fewshot_flair.studies.run import plan_tasks, run_tasks
-    from fewshot_flair.studies.tables import assemble
+    from fewshot_flair.experiment.cells import plan_tasks, run_tasks
+    from fewshot_flair.experiment.design import Study
+    from fewshot_flair.experiment.results import assemble
 
     study = Study.from_dict(
         {

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from test_cli import run
 
-from fewshot_flair.cli.prepare import split_names
+from fewshot_flair.cli.parsing import split_names
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from fewshot_flair.data import Manifest
-from fewshot_flair.data.demo import demo_clinic
-from fewshot_flair.data.rendering import GRADES
 from fewshot_flair.errors import InputError
+from fewshot_flair.rendering import GRADES
+from fewshot_flair.rendering.demo import demo_clinic
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_rendered_again_it_is_the_same_to_the_byte(clinic, tmp_path):
 
 
 def test_a_killed_rendering_leaves_nothing_in_its_place(tmp_path):
-    code = f"from fewshot_flair.data.demo import demo_clinic; demo_clinic({str(tmp_path / 'clinic')!r})"
+    code = f"from fewshot_flair.rendering.demo import demo_clinic; demo_clinic({str(tmp_path / 'clinic')!r})"
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     waited = time.monotonic()
     while not list(tmp_path.glob(".clinic*/images/*")) and time.monotonic() - waited < 60:

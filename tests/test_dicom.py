@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fewshot_flair.data import Manifest
-from fewshot_flair.data.images import ImagePreparation, prepare, read_image
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.preparation import ImagePreparation, prepare, read_image
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra 'dicom'")
 

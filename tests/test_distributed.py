@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from test_extraction import photographs, rows_of, tiny  # noqa: F401 - a fixture
 
+from fewshot_flair.bank import FeatureBank, extract
+from fewshot_flair.bank import distributed as module
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.errors import InputError
-from fewshot_flair.features import FeatureBank, extract
-from fewshot_flair.features import distributed as module
 
 pytest.importorskip("distributed", reason="needs the extra 'distributed'")
 

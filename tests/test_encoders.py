@@ -265,7 +265,7 @@ def float32_settings() -> list[str]:
 
 @pytest.mark.parametrize("matmul", ["highest", "high", "medium"])
 def test_float32_is_not_tf32_while_a_tower_runs(matmul: str) -> None:
-    from fewshot_flair.encoders.running import frozen
+    from fewshot_flair.encoders.inference import frozen
 
     backends: Any = torch.backends
     assert backends.cudnn.conv.fp32_precision == "tf32", "torch's default, which this guards against"

@@ -16,6 +16,10 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from fewshot_flair.bank import FeatureBank, extract, image_key
+from fewshot_flair.bank import memo as memo_module
+from fewshot_flair.bank.memo import KeyMemo
+from fewshot_flair.bank.verify import verify
 from fewshot_flair.cli import app
 from fewshot_flair.data import BadRowsError, Manifest
 from fewshot_flair.encoders import load_encoder
@@ -23,10 +27,6 @@ from fewshot_flair.encoders.base import Encoder
 from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, ResNetConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork, save_network
 from fewshot_flair.errors import InputError
-from fewshot_flair.features import FeatureBank, extract, image_key
-from fewshot_flair.features import memo as memo_module
-from fewshot_flair.features.memo import KeyMemo
-from fewshot_flair.features.verify import verify
 
 VOCABULARY = Path(__file__).parent / "data" / "tiny_vocab.txt"
 MAIN = "from fewshot_flair.cli import main; main()"
@@ -306,7 +306,7 @@ def test_processes_that_fill_one_bank_share_the_work(tmp_path: Path, tiny: Path,
         "import sys, time\n"
         "from pathlib import Path\n"
         "from fewshot_flair.encoders import load_encoder\n"
-        "from fewshot_flair.features import FeatureBank, extract\n"
+        "from fewshot_flair.bank import FeatureBank, extract\n"
         "encoder = load_encoder(sys.argv[1])\n"
         "kind, network = type(encoder), type(encoder).encode_prepared\n"
         "kind.encode_prepared = lambda self, batch: time.sleep(0.05) or network(self, batch)\n"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_flair.data.fast import fast_box, read_reduced
-from fewshot_flair.data.foreground import foreground_box
-from fewshot_flair.data.images import ImagePreparation, prepare, read_image
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.fast import fast_box, read_reduced
+from fewshot_flair.images.foreground import foreground_box
+from fewshot_flair.images.preparation import ImagePreparation, prepare, read_image
 
 EXACT = ImagePreparation(image_size=128)
 FAST = replace(EXACT, fast=True)

@@ -15,10 +15,10 @@ from published_layouts import small_vit
 from test_encoders import pixels
 from torch.nn import functional
 
-from fewshot_flair.data.images import ImagePreparation, prepare
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.encoders.hub_preparation import MODEL_TYPES, PROCESSORS, read_preparation
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.preparation import ImagePreparation, prepare
 
 
 @pytest.mark.parametrize("kind", ["vit", "convnext"])

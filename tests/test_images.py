@@ -12,12 +12,12 @@ from PIL import Image
 from skimage.filters import threshold_li
 from skimage.measure import label, regionprops
 
-from fewshot_flair.data import decoding
 from fewshot_flair.data.checks import image_problem
-from fewshot_flair.data.foreground import crop_foreground, foreground_box, li_threshold
-from fewshot_flair.data.formats import FORMATS
-from fewshot_flair.data.images import ImagePreparation, prepare, read_image
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.images import decoding
+from fewshot_flair.images.foreground import crop_foreground, foreground_box, li_threshold
+from fewshot_flair.images.formats import FORMATS
+from fewshot_flair.images.preparation import ImagePreparation, prepare, read_image
 
 DATA = Path(__file__).parent / "data"
 

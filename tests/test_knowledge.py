@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fewshot_flair.data.knowledge import categories, descriptions, prompts
 from fewshot_flair.errors import InputError
+from fewshot_flair.text.knowledge import categories, descriptions, prompts
 
 
 def test_the_dictionarys_descriptions_come_first_then_the_name() -> None:

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from fewshot_flair.data import BadRowsError, Manifest
-from fewshot_flair.data.images import read_image
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.images.preparation import read_image
 
 
 def photograph(path: Path, shade: int = 90) -> Path:

@@ -7,10 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from fewshot_flair.data import Manifest, demo_clinic
-from fewshot_flair.data.rendering import GRADES, render_patient
+from fewshot_flair.data import Manifest
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.encoders.catalogue import MINI
+from fewshot_flair.rendering import GRADES, render_patient
+from fewshot_flair.rendering.demo import demo_clinic
 
 
 def card_score(name: str, part: str) -> float:

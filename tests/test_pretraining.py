@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fewshot_flair.data.knowledge import descriptions
 from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, ResNetConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork
 from fewshot_flair.encoders.tokenizer import WordPieces
@@ -25,6 +24,7 @@ from fewshot_flair.pretraining import (
 )
 from fewshot_flair.pretraining.augmentation import augment
 from fewshot_flair.pretraining.image_sets import CATEGORIES, Sample
+from fewshot_flair.text.knowledge import descriptions
 
 PLAN = TrainingPlan(
     epochs=3,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fewshot_flair.data.foreground import foreground_box
-from fewshot_flair.data.rendering import (
+from fewshot_flair.images.foreground import foreground_box
+from fewshot_flair.rendering import (
     GRADES,
     LESION_MAPS,
     CameraRange,
@@ -18,7 +18,7 @@ from fewshot_flair.data.rendering import (
     photograph,
     render_patient,
 )
-from fewshot_flair.data.rendering.lesions import plan_grade
+from fewshot_flair.rendering.lesions import plan_grade
 
 STILL = CameraRange(
     exposure=(1.0, 1.0), noise=(0.0, 0.0), haze=(0.0, 0.0), reflex=(0.0, 0.0), dust=(0, 0), rim=(0.0, 0.0)

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from fewshot_flair.studies.design import Study
-from fewshot_flair.studies.drawing import adapter_styles
-from fewshot_flair.studies.figures import block_figures, ranking_figure
-from fewshot_flair.studies.plots import confusion_figure, curves_figure, recall_figure
-from fewshot_flair.studies.questions import reviewers_questions
-from fewshot_flair.studies.report import write_report
-from fewshot_flair.studies.run import plan_tasks, run_tasks
-from fewshot_flair.studies.run_folder import versions
-from fewshot_flair.studies.summary import blocks, ranking
-from fewshot_flair.studies.tables import assemble
-from fewshot_flair.studies.wording import with_interval
+from fewshot_flair.experiment.cells import plan_tasks, run_tasks
+from fewshot_flair.experiment.design import Study
+from fewshot_flair.experiment.folder import versions
+from fewshot_flair.experiment.results import assemble
+from fewshot_flair.report.drawing import adapter_styles
+from fewshot_flair.report.figures import block_figures, ranking_figure
+from fewshot_flair.report.page import write_report
+from fewshot_flair.report.plots import confusion_figure, curves_figure, recall_figure
+from fewshot_flair.report.questions import reviewers_questions
+from fewshot_flair.report.summary import blocks, ranking
+from fewshot_flair.report.wording import with_interval
 
 MARKUP = '<img src=x onerror="document.title=1"> $& _%'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 
 from fewshot_flair.adapters import registry
+from fewshot_flair.bank import FeatureBank
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.features import FeatureBank
-from fewshot_flair.studies import clinic as clinic_module
-from fewshot_flair.studies.adaptation import run_adaptation, usable_adapters
-from fewshot_flair.studies.clinic import check_no_leak, text_digest, text_prototypes
-from fewshot_flair.studies.code import code_digest
-from fewshot_flair.studies.design import Study
-from fewshot_flair.studies.evaluate import AdapterSpec, evaluate_adapter
-from fewshot_flair.studies.report import write_report
-from fewshot_flair.studies.run import plan_tasks, run_tasks
-from fewshot_flair.studies.run_folder import folder_name, versions
-from fewshot_flair.studies.study import run_study
-from fewshot_flair.studies.tables import StudyResults, assemble
+from fewshot_flair.experiment import clinic as clinic_module
+from fewshot_flair.experiment.adaptation import run_adaptation, usable_adapters
+from fewshot_flair.experiment.cells import plan_tasks, run_tasks
+from fewshot_flair.experiment.clinic import check_no_leak, text_digest, text_prototypes
+from fewshot_flair.experiment.code import code_digest
+from fewshot_flair.experiment.design import Study
+from fewshot_flair.experiment.folder import folder_name, versions
+from fewshot_flair.experiment.results import StudyResults, assemble
+from fewshot_flair.experiment.runner import run_study
+from fewshot_flair.experiment.scoring import AdapterSpec, evaluate_adapter
+from fewshot_flair.report.page import write_report
 
 DESIGN = """
 name = "planted"

@@ -16,7 +16,7 @@ from fewshot_flair.adapters.pool import Pool
 from fewshot_flair.adapters.threads import one_thread
 from fewshot_flair.adapters.validation import check_features
 from fewshot_flair.errors import InputError
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["Adapter"]
 

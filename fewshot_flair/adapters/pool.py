@@ -14,7 +14,7 @@ from fewshot_flair.adapters.namespaces import Namespace, namespace_of
 from fewshot_flair.adapters.validation import check_features, check_weights, encode_labels
 from fewshot_flair.episodes.episode import padded
 from fewshot_flair.errors import InputError
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters.base import Adapter

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from fewshot_flair.adapters.base import Adapter
-    from fewshot_flair.prototypes import TextPrototypes
+    from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = [
     *("AdapterInfo", "create_adapter", "get_adapter_class"),

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["Labels", "check_choice", "check_features", "check_number", "check_weights", "encode_labels"]
 

@@ -122,20 +122,20 @@ def adapt(
 
     from fewshot_flair.adapters import get_adapter_class
     from fewshot_flair.cli import show
-    from fewshot_flair.cli.prepare import parse_shots, split_names
+    from fewshot_flair.cli.parsing import parse_shots, split_names
     from fewshot_flair.episodes import EpisodeSampler
-    from fewshot_flair.studies.adaptation import (
+    from fewshot_flair.experiment.adaptation import (
         DEFAULT_ADAPTERS,
         WITHOUT_TEXT,
         draw_supports,
         run_adaptation,
         usable_adapters,
     )
-    from fewshot_flair.studies.design import DataSet, EncoderChoice, data_name
-    from fewshot_flair.studies.evaluate import AdapterSpec
-    from fewshot_flair.studies.imported import FEATURES, holds_features
-    from fewshot_flair.studies.prepare import prepare_clinic, read_manifests
-    from fewshot_flair.studies.run_folder import check_out, folder_name, write_run
+    from fewshot_flair.experiment.design import DataSet, EncoderChoice, data_name
+    from fewshot_flair.experiment.encoding import prepare_clinic, read_manifests
+    from fewshot_flair.experiment.folder import check_out, folder_name, write_run
+    from fewshot_flair.experiment.imported import FEATURES, holds_features
+    from fewshot_flair.experiment.scoring import AdapterSpec
 
     console = show.console(quiet=as_json)
     shot_counts = parse_shots(shots)

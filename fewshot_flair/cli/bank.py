@@ -10,7 +10,7 @@ import typer
 from fewshot_flair.cli import options
 
 if TYPE_CHECKING:
-    from fewshot_flair.features import FeatureBank
+    from fewshot_flair.bank import FeatureBank
 
 app = typer.Typer(name="bank", help="Look at feature banks, check, join and move them.", no_args_is_help=True)
 
@@ -59,7 +59,7 @@ def verify(banks: Banks = None, cache: options.Cache = None) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from fewshot_flair.features.verify import verify as check
+    from fewshot_flair.bank.verify import verify as check
 
     console = Console(highlight=False, soft_wrap=True)
     damaged = False
@@ -90,7 +90,7 @@ def compare(
     import numpy as np
     from rich.console import Console
 
-    from fewshot_flair.features.compare import compare as cosines
+    from fewshot_flair.bank.compare import compare as cosines
 
     first, second = _open([bank, other], None)
     console = Console(highlight=False, soft_wrap=True)
@@ -110,8 +110,8 @@ def merge(
     """Copy to a bank the rows that only others have; it is made if it isn't there."""
     from rich.console import Console
 
-    from fewshot_flair.features.transfer import merge as join
-    from fewshot_flair.features.transfer import new_bank
+    from fewshot_flair.bank.transfer import merge as join
+    from fewshot_flair.bank.transfer import new_bank
 
     target = new_bank(bank, others[0])
     for other in _open(others, None):
@@ -128,8 +128,8 @@ def export(
     """Write a bank to one .npz file of plain arrays: keys, features, and what made them."""
     from rich.console import Console
 
+    from fewshot_flair.bank.transfer import export_bank
     from fewshot_flair.errors import InputError
-    from fewshot_flair.features.transfer import export_bank
 
     if out.suffix.lower() != ".npz":
         raise InputError(f"{out}: give a name that ends in .npz")
@@ -152,7 +152,7 @@ def import_(
     """Read features from an .npz file into a bank, without unpickling anything."""
     from rich.console import Console
 
-    from fewshot_flair.features.imports import import_features
+    from fewshot_flair.bank.imports import import_features
 
     found = import_features(file, cache)
     dims = ", ".join(f"{kind} {width}" for kind, width in found.bank.feature_dims.items())
@@ -165,9 +165,9 @@ def import_(
 
 
 def _open(banks: list[Path] | None, cache: Path | None) -> list[FeatureBank]:
+    from fewshot_flair.bank import FeatureBank
     from fewshot_flair.cache import cache_folder
     from fewshot_flair.errors import MissingFileError
-    from fewshot_flair.features import FeatureBank
 
     if banks:
         return [FeatureBank.open(path) for path in banks]
@@ -179,7 +179,7 @@ def _open(banks: list[Path] | None, cache: Path | None) -> list[FeatureBank]:
 
 
 def _remembered(bank: FeatureBank, keys: list[str]) -> dict[str, str]:
-    from fewshot_flair.features.memo import KeyMemo
+    from fewshot_flair.bank.memo import KeyMemo
 
     memo = KeyMemo(bank.folder / "paths.sqlite")
     found = memo.paths(keys)

@@ -49,11 +49,11 @@ def cache(
     from rich.console import Console
     from rich.markup import escape
 
+    from fewshot_flair.bank import FeatureBank, extract
     from fewshot_flair.cli.progress import extraction
     from fewshot_flair.data import Manifest
     from fewshot_flair.encoders import load_encoder
-    from fewshot_flair.features import FeatureBank, extract
-    from fewshot_flair.studies.wording import counted
+    from fewshot_flair.report.wording import counted
 
     console = Console(highlight=False)
     manifest = Manifest.read(

@@ -54,12 +54,12 @@ def predict(
 
     Photographs that cannot be read are listed and left out; the exit status is then 1.
     """
-    from fewshot_flair.adapters import load_adapter
+    from fewshot_flair.bank import FeatureBank, extract
     from fewshot_flair.cli import show
     from fewshot_flair.errors import InputError
-    from fewshot_flair.features import FeatureBank, extract
-    from fewshot_flair.studies.imported import holds_features
-    from fewshot_flair.studies.predictions import (
+    from fewshot_flair.experiment.imported import holds_features
+    from fewshot_flair.models import load_adapter
+    from fewshot_flair.models.predictions import (
         check_table,
         find_photographs,
         predict_table,
@@ -108,7 +108,7 @@ def predict(
 
 def _adapter_folder(run: Path, name: str | None) -> Path:
     from fewshot_flair.errors import InputError
-    from fewshot_flair.studies.run_folder import folder_name, read_run
+    from fewshot_flair.experiment.folder import folder_name, read_run
 
     if (run / "adapter.json").is_file() and name is None:
         return run
@@ -126,10 +126,10 @@ def _predict_features(
     """Classify the rows of files of features; refuse those of another model."""
     import pandas as pd
 
+    from fewshot_flair.bank.imports import import_features
     from fewshot_flair.errors import InputError
-    from fewshot_flair.features.imports import import_features
-    from fewshot_flair.studies.imported import made_by, row_names
-    from fewshot_flair.studies.predictions import predict_table
+    from fewshot_flair.experiment.imported import made_by, row_names
+    from fewshot_flair.models.predictions import predict_table
 
     tables = []
     for path in files:
@@ -146,7 +146,7 @@ def _predict_features(
 
 def _difference(recorded: dict[str, Any], fingerprint: Mapping[str, Any]) -> str:
     """In what two fingerprints differ, where the run recorded its own."""
-    from fewshot_flair.features.source import differences
+    from fewshot_flair.bank.source import differences
 
     return f": {differences(recorded['fingerprint'], fingerprint)}" if "fingerprint" in recorded else ""
 
@@ -155,7 +155,7 @@ def _same_encoder(recorded: dict[str, Any], name: str | None, text: str | None, 
     """Load the run's encoder; refuse another, whose features the adapter would misread."""
     from fewshot_flair.encoders import list_encoders, load_encoder
     from fewshot_flair.errors import InputError
-    from fewshot_flair.studies.imported import FEATURES
+    from fewshot_flair.experiment.imported import FEATURES
 
     how = recorded["load"]
     if how["name"] == FEATURES:

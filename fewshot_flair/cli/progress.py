@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fewshot_flair.features.extraction import Progress
+    from fewshot_flair.bank.extraction import Progress
 
 __all__ = ["extraction"]
 

@@ -12,7 +12,7 @@ from fewshot_flair.cli import options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fewshot_flair.prototypes import TextPrototypes
+    from fewshot_flair.text.prototypes import TextPrototypes
 
 GRADES = tuple(
     f"{grade} diabetic retinopathy" for grade in ("no", "mild", "moderate", "severe", "proliferative")
@@ -42,9 +42,9 @@ def prompts(
     Near prototypes cannot be told apart by zero-shot: expert descriptions or a few shots must do it.
     """
     from fewshot_flair.cli import show
-    from fewshot_flair.cli.prepare import split_names
+    from fewshot_flair.cli.parsing import split_names
     from fewshot_flair.encoders import load_encoder
-    from fewshot_flair.studies.study import read_prompts
+    from fewshot_flair.experiment.runner import read_prompts
 
     loaded = load_encoder(encoder, text_encoder=text_encoder)
     said = read_prompts(source, Path())

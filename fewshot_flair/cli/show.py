@@ -16,15 +16,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from fewshot_flair.studies.wording import counted, with_interval
+from fewshot_flair.report.wording import counted, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from fewshot_flair.studies.adaptation import Adaptation
-    from fewshot_flair.studies.clinic import EncodedClinic
-    from fewshot_flair.studies.evaluate import Outcome
+    from fewshot_flair.experiment.adaptation import Adaptation
+    from fewshot_flair.experiment.clinic import EncodedClinic
+    from fewshot_flair.experiment.scoring import Outcome
 
 __all__ = [
     *("adaptation", "as_json", "clinic", "console", "extraction"),
@@ -83,7 +83,7 @@ def _stderr(to: Console) -> Console:
 
 def clinic(to: Console, encoded: EncodedClinic) -> None:
     """What data and what encoder: patients, images, the tail of the classes, the fingerprint."""
-    from fewshot_flair.studies.imported import FEATURES
+    from fewshot_flair.experiment.imported import FEATURES
 
     data, encoder = encoded.provenance["data"], encoded.provenance["encoder"]
     extraction, skipped = encoded.provenance["extraction"], encoded.provenance["skipped"]
@@ -151,8 +151,8 @@ def _twins(n: int, one: str, other: str, brought: bool) -> str:
 
 def _hints(encoded: EncodedClinic) -> Iterator[str]:
     """What the user may not know to be so: classes that the dictionary lacks, and an order that is only A to Z."""
-    from fewshot_flair.data.knowledge import descriptions
-    from fewshot_flair.studies.imported import FEATURES
+    from fewshot_flair.experiment.imported import FEATURES
+    from fewshot_flair.text.knowledge import descriptions
 
     classes = encoded.classes
     if encoded.text is not None and encoded.provenance["prompts"] == "expert":
@@ -205,8 +205,8 @@ def predictions(to: Console, table: pd.DataFrame, classes: Sequence[str], skippe
 
 def written(to: Console, paths: Sequence[Path], out: Path) -> None:
     """What lies where, and the command that uses it, on one line as a shell takes it."""
-    from fewshot_flair.studies.imported import FEATURES
-    from fewshot_flair.studies.run_folder import read_run
+    from fewshot_flair.experiment.folder import read_run
+    from fewshot_flair.experiment.imported import FEATURES
 
     brought = read_run(out)["encoder"]["name"] == FEATURES
     to.print(

@@ -8,21 +8,21 @@ from rich.markup import escape
 from rich.text import Text
 
 from fewshot_flair.cli.show import plain_table, under_title
-from fewshot_flair.studies.wording import bold_means, with_interval
+from fewshot_flair.report.wording import bold_means, with_interval
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from fewshot_flair.studies.summary import Block, Entry
-    from fewshot_flair.studies.tables import StudyResults
+    from fewshot_flair.experiment.results import StudyResults
+    from fewshot_flair.report.summary import Block, Entry
 
 __all__ = ["study_tables"]
 
 
 def study_tables(to: Console, results: StudyResults) -> None:
     """The study's main tables: balanced accuracy by shots; green is best, bold is not told from it."""
-    from fewshot_flair.studies.summary import blocks
+    from fewshot_flair.report.summary import blocks
 
     n_draws = results.rows["seed"].nunique()
     found = list(blocks(results))

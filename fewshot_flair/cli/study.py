@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from fewshot_flair.studies.design import Study
+    from fewshot_flair.experiment.design import Study
 
 
 def study(
@@ -69,12 +69,12 @@ def study(
     from rich.markup import escape
 
     from fewshot_flair.cli import show
-    from fewshot_flair.cli.prepare import parse_shots, split_names
+    from fewshot_flair.cli.parsing import parse_shots, split_names
     from fewshot_flair.cli.show_study import study_tables
-    from fewshot_flair.studies.design import Study
-    from fewshot_flair.studies.report import write_report
-    from fewshot_flair.studies.run_folder import folder_name
-    from fewshot_flair.studies.study import run_study
+    from fewshot_flair.experiment.design import Study
+    from fewshot_flair.experiment.folder import folder_name
+    from fewshot_flair.experiment.runner import run_study
+    from fewshot_flair.report.page import write_report
 
     console = show.console()
     read = Study.read(design).changed(
@@ -134,9 +134,9 @@ def report(
     from fewshot_flair.cli import show
     from fewshot_flair.errors import InputError
     from fewshot_flair.evaluation import METRICS
-    from fewshot_flair.studies.report import write_report
-    from fewshot_flair.studies.summary import defined_blocks
-    from fewshot_flair.studies.tables import StudyResults
+    from fewshot_flair.experiment.results import StudyResults
+    from fewshot_flair.report.page import write_report
+    from fewshot_flair.report.summary import defined_blocks
 
     if metric not in METRICS:
         raise InputError(f"--metric {metric!r}: there are {', '.join(METRICS)}")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fewshot_flair.data.formats import FORMAT_NAMES, format_of
 from fewshot_flair.data.tables import SPLITS, SkippedRow, Table
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.formats import FORMAT_NAMES, format_of
 
 __all__ = ["BadRowsError", "bad_rows", "image_problem", "image_problems", "resolve"]
 

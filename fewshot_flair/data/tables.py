@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_flair.data.formats import IMAGE_SUFFIXES
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.images.formats import IMAGE_SUFFIXES
 
 __all__ = ["IMAGE_SUFFIXES", "SPLITS", "SkippedRow", "Table", "images_below", "read_folder", "read_table"]
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewshot_flair.data.images import ImageLike, ImagePreparation, prepare
-from fewshot_flair.data.knowledge import descriptions, prompts
 from fewshot_flair.errors import InputError
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.images.preparation import ImageLike, ImagePreparation, prepare
+from fewshot_flair.text.knowledge import descriptions, prompts
+from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["PRECISIONS", "Encoder", "ImageFeatures", "as_list", "check_precision"]
 

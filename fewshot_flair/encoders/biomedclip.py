@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.data.images import ImagePreparation
 from fewshot_flair.encoders.config import BertConfig
 from fewshot_flair.encoders.published import CLIP_MEAN, CLIP_STD, PublishedEncoder
 from fewshot_flair.encoders.weights import read_scalar
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.preparation import ImagePreparation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,7 +80,7 @@ class BiomedCLIP(PublishedEncoder):
         from torch import nn
 
         from fewshot_flair.encoders.bert import Bert
-        from fewshot_flair.encoders.running import to_device
+        from fewshot_flair.encoders.inference import to_device
         from fewshot_flair.encoders.tokenizer import WordPieces
 
         vocabulary, width = self.shape("text.transformer.embeddings.word_embeddings.weight")
@@ -121,7 +121,7 @@ class BiomedCLIP(PublishedEncoder):
         import torch
         from torch.nn import functional
 
-        from fewshot_flair.encoders.running import frozen, to_numpy
+        from fewshot_flair.encoders.inference import frozen, to_numpy
 
         if isinstance(texts, str) or not texts:
             raise InputError("encode_texts: give a list of at least one text")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.data.images import ImagePreparation
 from fewshot_flair.encoders.config import read_json
 from fewshot_flair.encoders.published import CLIP_MEAN, CLIP_STD, PublishedEncoder
 from fewshot_flair.encoders.weights import read_scalar
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.preparation import ImagePreparation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ class CLIP(PublishedEncoder):
     def _network(self) -> Any:
         from transformers import CLIPConfig, CLIPModel
 
-        from fewshot_flair.encoders.running import to_device
+        from fewshot_flair.encoders.inference import to_device
         from fewshot_flair.encoders.weights import load_tensors, read_tensors
 
         network = CLIPModel(CLIPConfig.from_dict(read_json(self.weights.parent / "config.json")))
@@ -84,7 +84,7 @@ class CLIP(PublishedEncoder):
         """Encode texts, as they are, to unit embeddings float32 [n, E]; padding does not count."""
         from torch.nn import functional
 
-        from fewshot_flair.encoders.running import frozen, to_numpy
+        from fewshot_flair.encoders.inference import frozen, to_numpy
 
         if isinstance(texts, str) or not texts:
             raise InputError("encode_texts: give a list of at least one text")

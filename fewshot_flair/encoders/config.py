@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from fewshot_flair.data.knowledge import TEMPLATE
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.text.knowledge import TEMPLATE
 
 __all__ = ["LOGIT_SCALE_RANGE", "BertConfig", "FLAIRConfig", "ResNetConfig", "read_json"]
 

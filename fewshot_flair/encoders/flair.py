@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.data.images import ImageLike, ImagePreparation
-from fewshot_flair.data.knowledge import prompts
 from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
 from fewshot_flair.encoders.config import LOGIT_SCALE_RANGE, BertConfig, FLAIRConfig
 from fewshot_flair.encoders.hub import find_weights, hub_file, is_hub_id, optional_hub_file
 from fewshot_flair.encoders.tokenizer import lower_cases
 from fewshot_flair.encoders.weights import check_tensors, file_digest, read_scalar, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.images.preparation import ImageLike, ImagePreparation
+from fewshot_flair.text.knowledge import prompts
 
 if TYPE_CHECKING:
     from fewshot_flair.encoders.flair_network import TextTower, VisionTower
@@ -243,7 +243,7 @@ class FLAIRModel(Encoder):
         """Encode float32 [B, 3, S, S] in [0, 1] to backbone and embedding, both float32."""
         import torch
 
-        from fewshot_flair.encoders.running import frozen, to_numpy
+        from fewshot_flair.encoders.inference import frozen, to_numpy
 
         tower = self._vision
         with frozen(self.device):
@@ -254,7 +254,7 @@ class FLAIRModel(Encoder):
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts, as they are and as one padded batch, to unit embeddings float32 [n, E]."""
-        from fewshot_flair.encoders.running import frozen, to_numpy
+        from fewshot_flair.encoders.inference import frozen, to_numpy
 
         if isinstance(texts, str) or not texts:
             raise InputError("encode_texts: give a list of at least one text")
@@ -280,7 +280,7 @@ class FLAIRModel(Encoder):
 
         from fewshot_flair.encoders.flair_network import VisionTower
         from fewshot_flair.encoders.folding import fold_batch_norm
-        from fewshot_flair.encoders.running import load_tower
+        from fewshot_flair.encoders.inference import load_tower
 
         tower = load_tower(VisionTower(self.config), self.weights, "vision_model.", self.device)
         fold_batch_norm(tower.model).to(self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -289,7 +289,7 @@ class FLAIRModel(Encoder):
     @cached_property
     def _text(self) -> TextTower:
         from fewshot_flair.encoders.flair_network import TextTower
-        from fewshot_flair.encoders.running import load_tower
+        from fewshot_flair.encoders.inference import load_tower
         from fewshot_flair.encoders.tokenizer import WordPieces
 
         tokenizer = WordPieces(self.text_files.vocabulary, lower_case=self.text_files.lower_case)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.data.images import ImagePreparation
 from fewshot_flair.encoders.config import read_json
 from fewshot_flair.encoders.published import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.preparation import ImagePreparation
 
 __all__ = ["MODEL_TYPES", "PROCESSORS", "read_preparation"]
 

@@ -103,7 +103,7 @@ class HubVision(Encoder):
         from transformers import AutoModel
         from transformers.utils import logging
 
-        from fewshot_flair.encoders.running import to_device
+        from fewshot_flair.encoders.inference import to_device
 
         if self.weights.suffix == ".safetensors":
             read_shapes(self.weights)  # says what is wrong with a damaged file
@@ -176,7 +176,7 @@ class HubVision(Encoder):
     def _encode(self, tower: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
-        from fewshot_flair.encoders.running import frozen, to_numpy
+        from fewshot_flair.encoders.inference import frozen, to_numpy
 
         with frozen(self.device):
             pixels = torch.from_numpy(batch).to(self.device, getattr(torch, self.precision))

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewshot_flair.data.images import ImagePreparation
 from fewshot_flair.encoders.config import ResNetConfig
 from fewshot_flair.encoders.published import IMAGENET_MEAN, IMAGENET_STD, PublishedEncoder
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.preparation import ImagePreparation
 
 if TYPE_CHECKING:
     from torch import nn

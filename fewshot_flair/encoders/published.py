@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.data.knowledge import TEMPLATE
 from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
 from fewshot_flair.encoders.hub import find_weights, hub_file
 from fewshot_flair.encoders.weights import file_digest, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.text.knowledge import TEMPLATE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,7 +111,7 @@ class PublishedEncoder(Encoder):
     def _vision(self) -> nn.Module:
         import torch
 
-        from fewshot_flair.encoders.running import to_device
+        from fewshot_flair.encoders.inference import to_device
 
         tower = to_device(self._build_vision(), self.device).to(getattr(torch, self.precision))
         return tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -121,7 +121,7 @@ class PublishedEncoder(Encoder):
         import torch
         from torch.nn import functional
 
-        from fewshot_flair.encoders.running import frozen, to_numpy
+        from fewshot_flair.encoders.inference import frozen, to_numpy
 
         tower = self._vision
         with frozen(self.device):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fewshot_flair.data.images import ImagePreparation
 from fewshot_flair.encoders.published import IMAGENET_MEAN, IMAGENET_STD, PublishedEncoder
+from fewshot_flair.images.preparation import ImagePreparation
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,7 +1,7 @@
 """Episodes: how many shots each class gets (scenarios) and which images they are (the sampler)."""
 
-from fewshot_flair.episodes.clinics import Dirichlet, MissingClass, Prevalence, create_scenario
 from fewshot_flair.episodes.episode import Episodes
+from fewshot_flair.episodes.prevalences import Dirichlet, MissingClass, Prevalence, create_scenario
 from fewshot_flair.episodes.sampler import PROTOCOLS, EpisodeSampler
 from fewshot_flair.episodes.scenarios import (
     SCENARIOS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_flair.data.knowledge import TEMPLATE, descriptions
+from fewshot_flair.text.knowledge import TEMPLATE, descriptions
 
 __all__ = ["Captions", "build_vocabulary"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from fewshot_flair.data.rendering import GRADES
+from fewshot_flair.rendering import GRADES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fewshot_flair.data.images import ImagePreparation
     from fewshot_flair.data.manifest import Manifest
+    from fewshot_flair.images.preparation import ImagePreparation
 
 __all__ = ["CATEGORIES", "ImageSet", "ManifestImages", "Sample"]
 
@@ -77,7 +77,7 @@ class ManifestImages:
 
     def sample(self, index: int) -> Sample:
         """The `index`-th image, prepared."""
-        from fewshot_flair.data.images import prepare
+        from fewshot_flair.images.preparation import prepare
 
         pixels = prepare(self._paths[index], self._preparation)
         image = np.round(255.0 * pixels.transpose(1, 2, 0)).astype(np.uint8)

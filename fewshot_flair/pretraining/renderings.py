@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fewshot_flair.data import rendering
-from fewshot_flair.data.foreground import foreground_box
-from fewshot_flair.data.rendering import LESION_MAPS, CameraRange, Photograph, Population, render_patient
+from fewshot_flair import rendering
+from fewshot_flair.images.foreground import foreground_box
 from fewshot_flair.pretraining.image_sets import CATEGORIES, Sample
+from fewshot_flair.rendering import LESION_MAPS, CameraRange, Photograph, Population, render_patient
 
 __all__ = ["RenderedImages", "render_images"]
 

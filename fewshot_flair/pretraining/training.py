@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from fewshot_flair.data.rendering import LESION_MAPS
 from fewshot_flair.encoders.flair_network import FLAIRNetwork
 from fewshot_flair.errors import InputError
 from fewshot_flair.pretraining.batches import Batch, draw_batches
@@ -20,6 +19,7 @@ from fewshot_flair.pretraining.captions import Captions
 from fewshot_flair.pretraining.image_sets import ImageSet
 from fewshot_flair.pretraining.lesion_heads import LesionHeads
 from fewshot_flair.pretraining.objective import alignment_loss
+from fewshot_flair.rendering import LESION_MAPS
 
 __all__ = ["TrainingPlan", "pretrain"]
 

@@ -26,12 +26,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional
 
+from fewshot_flair.bank import FeatureBank, extract
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.encoders.config import BertConfig, FLAIRConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork, VisionTower, save_network
+from fewshot_flair.encoders.inference import load_tower
 from fewshot_flair.encoders.processor import has_bfloat16
-from fewshot_flair.encoders.running import load_tower
-from fewshot_flair.features import FeatureBank, extract
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ROOT / "tests" / "data" / "tiny_vocab.txt"

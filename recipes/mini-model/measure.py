@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from fewshot_flair.data import Manifest, demo_clinic
+from fewshot_flair.data import Manifest
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.episodes import EpisodeSampler
+from fewshot_flair.rendering.demo import demo_clinic
 
 SEEDS = range(20)
 

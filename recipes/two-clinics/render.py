@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fewshot_flair.data.rendered import RenderedClinic, render_clinics
-from fewshot_flair.data.rendering import CameraRange, Population
+from fewshot_flair.rendering import CameraRange, Population
+from fewshot_flair.rendering.rendered import RenderedClinic, render_clinics
 
 FOLDER = Path(__file__).resolve().parent / "data"
 

@@ -18,7 +18,7 @@ from fewshot_flair.adapters.methods.linear_probe import mean_mass
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_choice
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 
 @register

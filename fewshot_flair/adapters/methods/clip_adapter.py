@@ -27,7 +27,7 @@ from fewshot_flair.adapters.namespaces import Array, put_beside
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_choice, check_number
 from fewshot_flair.errors import InputError
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 ACTIVATIONS = ("relu", "none")
 

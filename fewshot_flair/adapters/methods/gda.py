@@ -20,7 +20,7 @@ from fewshot_flair.adapters.heads import Head, LinearHead
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_number
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 NO_SPREAD = 1e-6
 

@@ -18,7 +18,7 @@ from fewshot_flair.adapters.descent import cosine_descent
 from fewshot_flair.adapters.heads import Head, cosine_head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 PAPER = "Silva-Rodríguez et al., A Closer Look at the Few-Shot Adaptation of Large VLMs, CVPR 2024"
 

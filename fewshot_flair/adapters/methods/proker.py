@@ -16,7 +16,7 @@ from fewshot_flair.adapters.batch import EpisodeBatch
 from fewshot_flair.adapters.heads import Head, KernelHead
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_number
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 
 @register

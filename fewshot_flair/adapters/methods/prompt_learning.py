@@ -25,7 +25,7 @@ from fewshot_flair.adapters.namespaces import put_beside, to_numpy
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_number
 from fewshot_flair.errors import InputError
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 if TYPE_CHECKING:
     from torch import Tensor

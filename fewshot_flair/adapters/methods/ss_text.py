@@ -22,7 +22,7 @@ from fewshot_flair.adapters.batch import EpisodeBatch, unit
 from fewshot_flair.adapters.heads import NEVER, Head, cosine_head
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_number
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 SMALLEST_LAMBDA = 1e-3
 

@@ -20,7 +20,7 @@ from fewshot_flair.adapters.heads import Head, cosine_head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_number
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 SINKHORN_ITERATIONS = 10
 

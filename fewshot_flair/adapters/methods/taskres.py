@@ -14,7 +14,7 @@ from fewshot_flair.adapters.heads import Head, cosine_head
 from fewshot_flair.adapters.methods.linear_probe import mean_mass
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_number
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 
 @register

@@ -21,7 +21,7 @@ from fewshot_flair.adapters.methods.linear_probe import mean_mass
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_choice, check_number
-from fewshot_flair.prototypes import TextPrototypes
+from fewshot_flair.text.prototypes import TextPrototypes
 
 PAPER = "Zhang et al., Tip-Adapter: Training-Free Adaption of CLIP for Few-Shot Classification, ECCV 2022"
 

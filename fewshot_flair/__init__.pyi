@@ -1,0 +1,34 @@
+from .adapters import Adapter, create_adapter, fit_episodes, list_adapters, register
+from .bank import FeatureBank, import_features
+from .data import Manifest
+from .encoders import FLAIRModel, load_encoder
+from .episodes import EpisodeSampler
+from .errors import FewshotFlairError
+from .experiment import Study, run_study
+from .images import ImagePreparation, prepare, read_image
+from .models import load_adapter, save_adapter
+from .text import TextPrototypes
+
+__version__: str
+__all__ = [
+    "Adapter",
+    "EpisodeSampler",
+    "FLAIRModel",
+    "FeatureBank",
+    "FewshotFlairError",
+    "ImagePreparation",
+    "Manifest",
+    "Study",
+    "TextPrototypes",
+    "create_adapter",
+    "fit_episodes",
+    "import_features",
+    "list_adapters",
+    "load_adapter",
+    "load_encoder",
+    "prepare",
+    "read_image",
+    "register",
+    "run_study",
+    "save_adapter",
+]

@@ -1,0 +1,5 @@
+"""Grids of adapters, shots, scenarios, seeds and data: planned, computed and kept."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,274 @@
+"""One adapter, one number of shots, one scenario, many support-set draws: fit, predict, score."""
+
+from __future__ import annotations
+
+import ast
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fewshot_flair.episodes import Episodes
+    from fewshot_flair.experiment.clinic import EncodedClinic
+
+__all__ = ["AdapterSpec", "Outcome", "evaluate_adapter", "result_columns"]
+
+PROBABILITY_BYTES = 256 * 2**20
+_warm: set[str] = set()
+"""Adapters that this process has fitted before."""
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """An adapter by name, with the parameters that differ from its defaults.
+
+    Examples
+    --------
+    >>> AdapterSpec.parse("tip-adapter:alpha=1.0,beta=5.5")
+    AdapterSpec(name='tip-adapter', params={'alpha': 1.0, 'beta': 5.5})
+    """
+
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for given in ("text", "tower"):
+            if given in self.params:
+                raise InputError(f"adapter {self.name!r}: {given} comes from the encoder; leave {given}= out")
+
+    @classmethod
+    def parse(cls, text: str) -> AdapterSpec:
+        """Read ``name`` or ``name:parameter=value,parameter=value``."""
+        name, _, rest = text.strip().partition(":")
+        params: dict[str, Any] = {}
+        for part in filter(None, rest.split(",")):
+            key, equals, value = part.partition("=")
+            if not equals:
+                raise InputError(
+                    f"adapter {text!r}: {part!r} is not parameter=value; write {name}:parameter=value"
+                )
+            try:
+                params[key.strip()] = ast.literal_eval(value.strip())
+            except (ValueError, SyntaxError):
+                params[key.strip()] = value.strip()
+        return cls(name.strip(), params)
+
+    @property
+    def label(self) -> str:
+        """What tables call it: the name, and the parameters that were set."""
+        if not self.params:
+            return self.name
+        return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.params.items())})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an adapter did over B support-set draws on one test set.
+
+    Attributes
+    ----------
+    rows : list of B dict
+        One a seed, with the columns of `result_columns` (support counts as labelled).
+    confusion : float64 array of shape (C, C)
+        Images, averaged over the draws; rows are the truth.
+    reliability : float64 array of shape (3, 15)
+        Summed over the draws (see `evaluation.metrics.reliability_bins`).
+    patient_interval : (float, float)
+        Cluster bootstrap over test patients of the mean balanced accuracy.
+    fit_seconds : float
+        Wall time of all fits over their number.
+    notes : list of str
+        What the adapter warned of, such as a fall-back.
+    """
+
+    adapter: AdapterSpec
+    rows: list[dict[str, Any]]
+    confusion: NDArray[np.float64]
+    reliability: NDArray[np.float64]
+    patient_interval: tuple[float, float]
+    fit_seconds: float
+    notes: list[str] = field(default_factory=list)
+
+
+def result_columns(classes: Sequence[str]) -> list[str]:
+    """The columns of a result row for these classes, after those that name the setting."""
+    from fewshot_flair.evaluation import METRICS
+
+    return [
+        *("seed", "n_support"),
+        *METRICS,
+        *(f"recall_{name}" for name in classes),
+        *(f"specificity_{name}" for name in classes),
+        *(f"support_{name}" for name in classes),
+    ]
+
+
+def evaluate_adapter(
+    clinic: EncodedClinic,
+    spec: AdapterSpec,
+    episodes: Episodes,
+    *,
+    label_noise: float = 0.0,
+    prior: str = "none",
+    device: str = "cpu",
+) -> Outcome:
+    """Fit `spec` on every episode of the clinic's training rows and score it on its test rows.
+
+    Parameters
+    ----------
+    episodes : Episodes
+        Indices into ``clinic.train``, one support set a seed; their unlabelled rows, where they have
+        some, go to adapters that can use them.
+    label_noise : float
+        Share of the support labels replaced by another class, drawn with the episode's seed.
+    prior : "none", "known" or "estimated"
+        Whether probabilities are moved from the prevalence that the adapter presumes (the support set's,
+        each count plus one; even for class-balanced ones) to the test set's, and whether that is known or
+        estimated from the unlabelled test rows (`evaluation.priors`).
+
+    Notes
+    -----
+    Only the support rows' features are read for fitting; test rows stream in chunks, and episodes are
+    taken in groups so that probabilities stay within 256 MiB.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    from fewshot_flair.evaluation import cluster_bootstrap, score
+
+    balanced = clinic.create(spec).class_balanced
+    n_classes = len(clinic.classes)
+    group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
+    rows: list[dict[str, Any]] = []
+    predicted: list[NDArray[np.unsignedinteger]] = []
+    scores = []
+    seconds = 0.0
+    notes = _sameness(episodes)
+    for start in range(0, len(episodes), group):
+        part = _part(episodes, slice(start, start + group))
+        labels = [
+            _noisy(clinic.train.y[support], n_classes, label_noise, seed)
+            for seed, support in zip(part.seeds, part, strict=True)
+        ]
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            probabilities, spent = _fit_predict(clinic, spec, part, labels, device)
+        notes += [
+            str(w.message) for w in warned if issubclass(w.category, RuntimeWarning | ConvergenceWarning)
+        ]
+        seconds += spent
+        for seed, y_support, given in zip(part.seeds, labels, probabilities, strict=True):
+            counts = np.bincount(y_support, minlength=n_classes)
+            source = np.ones(n_classes) if balanced else counts.astype(np.float64) + 1
+            moved = _moved(given, source, clinic.test.y, prior)
+            scored = score(clinic.test.y, moved, ordinal=clinic.ordinal)
+            scores.append(scored)
+            predicted.append(moved.argmax(axis=1).astype(np.min_scalar_type(n_classes)))
+            values = (
+                *(seed, int(counts.sum()), *scored.values.values()),
+                *(*scored.recall.tolist(), *scored.specificity.tolist(), *counts.tolist()),
+            )
+            rows.append(dict(zip(result_columns(clinic.classes), values, strict=True)))
+    return Outcome(
+        adapter=spec,
+        rows=rows,
+        confusion=np.mean([scored.confusion for scored in scores], axis=0),
+        reliability=np.sum([scored.reliability for scored in scores], axis=0),
+        patient_interval=cluster_bootstrap(
+            clinic.test.y, np.stack(predicted), clinic.test.patients, n_classes
+        ),
+        fit_seconds=seconds / len(episodes),
+        notes=list(dict.fromkeys(notes)),
+    )
+
+
+def _sameness(episodes: Episodes) -> list[str]:
+    """A word of doubt where every draw takes the same images, as their intervals and tests then say nothing."""
+    sets = {tuple(sorted(rows.tolist())) for rows in episodes.indices}
+    if len(episodes) < 2 or len(sets) > 1:
+        return []
+    return [
+        f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
+        "intervals over draws and tests between adapters say nothing there"
+    ]
+
+
+def _noisy(y: NDArray[np.int64], n_classes: int, rate: float, seed: int) -> NDArray[np.int64]:
+    if not rate or n_classes < 2:
+        return y
+    rng = np.random.default_rng([seed, len(y)])
+    wrong = rng.random(len(y)) < rate
+    return np.where(wrong, (y + rng.integers(1, n_classes, len(y))) % n_classes, y)
+
+
+def _moved(
+    probabilities: NDArray[np.float64], source: NDArray[Any], y_test: NDArray[np.int64], prior: str
+) -> NDArray[np.float64]:
+    """Move from the prevalence a classifier presumes (support counts plus one, or even) to the test's."""
+    if prior == "none":
+        return probabilities
+    from fewshot_flair.evaluation.priors import correct_prior, estimate_prior
+
+    if prior == "known":
+        target = np.bincount(y_test, minlength=len(source)).astype(float)
+    else:
+        target = estimate_prior(probabilities, source)
+    return correct_prior(probabilities, source, target)
+
+
+def _part(episodes: Episodes, which: slice) -> Episodes:
+    free = episodes.unlabeled
+    return type(episodes)(
+        episodes.seeds[which], episodes.indices[which], None if free is None else free[which]
+    )
+
+
+def _fit_predict(
+    clinic: EncodedClinic,
+    spec: AdapterSpec,
+    episodes: Episodes,
+    labels: Sequence[NDArray[np.int64]],
+    device: str,
+) -> tuple[NDArray[np.float64], float]:
+    """Class probabilities (B, n, C) on the test rows, and seconds for all fits.
+
+    Episodes share the pool's rows, unless their labels differ (label noise): then each brings its own.
+    """
+    from scipy.special import softmax
+
+    from fewshot_flair.adapters import fit_episodes
+
+    adapter = clinic.create(spec)
+    kind = clinic.feature_kind(adapter.features)
+    free = episodes.unlabeled if adapter.uses_unlabeled else None
+    pool = np.concatenate([*episodes.indices, *(free or ())])
+    ends = np.cumsum([len(rows) for rows in (*episodes.indices, *(free or ()))])
+    blocks = np.split(np.arange(len(pool)), ends[:-1])
+    y = np.concatenate([*labels, *(clinic.train.y[rows] for rows in free or ())])
+    if np.array_equal(y, clinic.train.y[pool]):
+        pool, places = np.unique(pool, return_inverse=True)
+        blocks, y = np.split(places, ends[:-1]), clinic.train.y[pool]
+    n = len(episodes)
+    local = type(episodes)(episodes.seeds, tuple(blocks[:n]), None if free is None else tuple(blocks[n:]))
+    X = clinic.train.read(kind, pool)
+    if adapter.name not in _warm and not adapter.needs_tower:
+        # the first fit of a process loads libraries, which is not what a fit costs
+        one = _part(local, slice(1))
+        fit_episodes(adapter, X, y, one, classes=range(len(clinic.classes)), device=device)
+        _warm.add(adapter.name)
+    began = time.perf_counter()
+    fitted = fit_episodes(adapter, X, y, local, classes=range(len(clinic.classes)), device=device)
+    seconds = time.perf_counter() - began
+    probabilities = np.empty((n, len(clinic.test), len(clinic.classes)))
+    for chunk in clinic.test.chunks():
+        probabilities[:, chunk] = softmax(
+            fitted.logits(clinic.test.read(kind, chunk)).astype(np.float64), axis=-1
+        )
+    return probabilities, seconds

@@ -1,0 +1,153 @@
+"""Fitted adapters on disk: JSON and safetensors, nothing that runs code when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.adapters.base import Adapter
+from fewshot_flair.adapters.heads import Head
+from fewshot_flair.adapters.namespaces import to_numpy
+from fewshot_flair.adapters.registry import create_adapter
+from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.text.prototypes import TextPrototypes
+
+__all__ = ["load_adapter", "save_adapter"]
+
+FORMAT = "fewshot-flair adapter 1"
+
+
+def save_adapter(adapter: Adapter, folder: str | Path, extra: dict[str, Any] | None = None) -> Path:
+    """Write a fitted adapter to a folder: ``adapter.json`` and ``adapter.safetensors``.
+
+    Parameters
+    ----------
+    extra : dict, optional
+        What else to keep with it, JSON-able: the encoder's fingerprint, the data it was fitted on.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    """
+    from safetensors.numpy import save
+    from sklearn.utils.validation import check_is_fitted
+
+    check_is_fitted(adapter, "head_")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    head = adapter.head_
+    arrays = {f"head.{name}": np.ascontiguousarray(to_numpy(a)) for name, a in head.arrays().items()}
+    text, described = adapter.text, None
+    if text is not None:
+        arrays["text.prototypes"] = np.asarray(text.prototypes)
+        if text.samples is not None:
+            arrays["text.samples"] = np.asarray(text.samples)
+            arrays["text.sample_classes"] = np.asarray(text.sample_classes)
+        described = {
+            "classes": list(text.classes),
+            "logit_scale": text.logit_scale,
+            "descriptions": text.descriptions,
+        }
+    numbers = save(arrays)
+    record = {
+        "format": FORMAT,
+        "name": adapter.name,
+        "params": {
+            key: value
+            for key, value in adapter.get_params(deep=False).items()
+            if key not in ("text", "tower")
+        },
+        "classes": adapter.columns_.tolist(),
+        "n_features": int(adapter.n_features_in_),
+        "head": {"kind": type(head).__name__, **head.settings()},
+        "text": described,
+        "sha256": hashlib.sha256(numbers).hexdigest(),
+        "extra": extra or {},
+    }
+    (folder / "adapter.safetensors").write_bytes(numbers)
+    (folder / "adapter.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def load_adapter(folder: str | Path) -> tuple[Adapter, dict[str, Any]]:
+    """Read what `save_adapter` wrote.
+
+    Returns
+    -------
+    Adapter
+        Fitted; its logits are bit for bit those of the one saved. It runs on the CPU.
+    dict
+        The `extra` it was saved with.
+
+    Raises
+    ------
+    MissingFileError
+        If a file is not there.
+    InputError
+        If a file is damaged, the two do not belong together, or the adapter is not known here.
+    """
+    from safetensors.numpy import load
+
+    folder = Path(folder)
+    record = _record(folder / "adapter.json")
+    numbers = _bytes(folder / "adapter.safetensors")
+    if hashlib.sha256(numbers).hexdigest() != record["sha256"]:
+        raise InputError(
+            f"{folder / 'adapter.safetensors'} is damaged or not the one adapter.json belongs to; "
+            "save the adapter again"
+        )
+    arrays = load(numbers)
+    adapter = create_adapter(
+        record["name"], text=_text(record["text"], arrays), **{**record["params"], "device": "cpu"}
+    )
+    described = dict(record["head"])
+    kind = described.pop("kind")
+    if kind not in Head.kinds:
+        raise InputError(f"{folder}: no head {kind!r} is known here; import the package that defines it")
+    own = {name[5:]: array for name, array in arrays.items() if name.startswith("head.")}
+    adapter.head_ = Head.kinds[kind](**own, **described)
+    adapter.columns_ = np.array(record["classes"])
+    adapter.classes_ = np.sort(adapter.columns_)
+    adapter.n_features_in_ = record["n_features"]
+    return adapter, record["extra"]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            f"{path} is not there; give the folder that `fewshot-flair adapt` or save_adapter wrote"
+        ) from error
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(_bytes(path))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); save the adapter again") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InputError(f"{path} was not written by save_adapter (its format is not {FORMAT!r})")
+    missing = {"name", "params", "classes", "n_features", "head", "text", "sha256", "extra"} - record.keys()
+    if missing:
+        raise InputError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}; save the adapter again")
+    return record
+
+
+def _text(described: dict[str, Any] | None, arrays: dict[str, NDArray]) -> TextPrototypes | None:
+    if described is None:
+        return None
+    return TextPrototypes(
+        described["classes"],
+        arrays["text.prototypes"],
+        described["logit_scale"],
+        arrays.get("text.samples"),
+        arrays.get("text.sample_classes"),
+        described["descriptions"],
+    )

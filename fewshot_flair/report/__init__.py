@@ -1,0 +1,5 @@
+"""What results say: summaries, pictures, tables, and one page that holds them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,41 @@
+"""The files beside a report: kept until all are made, then written in the place of an earlier report's."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewshot_flair.report.drawing import encoded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["kept_figure", "replace_files"]
+
+LIST = "report-files.txt"
+"""Names the files that a report wrote beside itself, so that the next one removes them and nothing else."""
+
+
+def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Remove what an earlier report wrote beside itself, and write this one's files."""
+    listed = folder / LIST
+    if listed.is_file():
+        for line in listed.read_text(encoding="utf-8").splitlines():
+            path = folder / line
+            # a list that was edited removes nothing elsewhere
+            if path.parent in (folder / "figures", folder / "tables"):
+                path.unlink(missing_ok=True)
+    # first the list, so that a report that is killed leaves nothing that the next does not know
+    listed.write_text("".join(f"{name}\n" for name in sorted(files)), encoding="utf-8")
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def kept_figure(figure: Figure, files: dict[str, bytes], name: str) -> str:
+    """Keep as PNG and SVG, and give the SVG as a data address, inert wherever it stands."""
+    for kind in ("png", "svg"):
+        files[f"figures/{name}.{kind}"] = encoded(figure, kind)
+    return "data:image/svg+xml;base64," + base64.b64encode(files[f"figures/{name}.svg"]).decode()

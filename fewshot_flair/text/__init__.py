@@ -1,0 +1,5 @@
+"""What classes say to a text tower: expert knowledge, prompts, and the prototypes made of them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

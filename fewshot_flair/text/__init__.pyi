@@ -1,0 +1,7 @@
+from .knowledge import descriptions
+from .prototypes import TextPrototypes
+
+__all__ = [
+    "TextPrototypes",
+    "descriptions",
+]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from fewshot_flair.experiment.clinic import EncodedClinic
+    from fewshot_flair.experiment.clinic import Clinic
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -63,11 +63,12 @@ def images() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
+def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
     """A long-tailed clinic of 450 feature vectors around five planted class means, in a real bank."""
     from fewshot_flair.bank import FeatureBank
     from fewshot_flair.bank.source import FeatureSource
-    from fewshot_flair.experiment.clinic import EncodedClinic, EncodedRows
+    from fewshot_flair.experiment.clinic import Clinic, Rows
+    from fewshot_flair.experiment.provenance import EncoderMade, Provenance, Side, SkippedImage
     from fewshot_flair.text.prototypes import TextPrototypes
 
     rng = np.random.default_rng(0)
@@ -83,9 +84,9 @@ def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
     keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(len(y))]
     bank.append(keys, backbone, embedding)
 
-    def rows(start: int, stop: int) -> EncodedRows:
+    def rows(start: int, stop: int) -> Rows:
         here = range(start, stop)
-        return EncodedRows(
+        return Rows(
             y=y[start:stop],
             images=[f"{i}.jpg" for i in here],
             patients=[f"P{i // 2}" for i in here],
@@ -94,15 +95,15 @@ def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
             bank=bank,
         )
 
-    described = {
-        "path": "planted.csv",
-        "fingerprint": "planted",
-        "images": n_train,
-        "patients": n_train // 2,
-        "counts": dict.fromkeys(classes, 1),
-    }
+    side = Side(
+        path="planted.csv",
+        fingerprint="planted",
+        images=n_train,
+        patients=n_train // 2,
+        counts=dict.fromkeys(classes, 1),
+    )
     noisy = means + rng.normal(size=means.shape)
-    return EncodedClinic(
+    return Clinic(
         name="planted",
         classes=classes,
         ordinal=True,
@@ -110,19 +111,26 @@ def planted_clinic(tmp_path_factory: pytest.TempPathFactory) -> EncodedClinic:
         test=rows(n_train, len(y)),
         feature_dims=source.feature_dims,
         text=TextPrototypes(classes, noisy / np.linalg.norm(noisy, axis=1, keepdims=True), 4.0),
-        provenance={
-            "data": {
-                "name": "planted",
-                "rendered": False,
-                "split_given": True,
-                "train": described,
-                "test": described,
-            },
-            "encoder": {"name": "planted", "fingerprint_id": source.fingerprint_id, "fingerprint": {}},
-            "extraction": {"encoded": 0, "from_bank": len(y)},
-            "twins": [],
-            "prompts": "expert",
-            "text_digest": "expert",
-            "skipped": [{"row": 3, "image": "<b>gone</b>.jpg", "reason": "is not there"}],
-        },
+        pool=None,
+        tower=None,
+        provenance=Provenance(
+            data="planted",
+            prompts="expert",
+            rendered=False,
+            brought=False,
+            split_given=True,
+            train=side,
+            test=side,
+            pool=None,
+            encoder=EncoderMade(name="planted", fingerprint_id=source.fingerprint_id, fingerprint={}),
+            feature_dims=dict(source.feature_dims),
+            encoded=0,
+            from_bank=len(y),
+            twins=[],
+            descriptions={name: ["a", "b"] for name in classes},
+            has_text=True,
+            text_digest="expert",
+            skipped=[SkippedImage(row=3, image="<b>gone</b>.jpg", reason="is not there")],
+            remarks=[],
+        ),
     )

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from fewshot_flair.cli import app
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.adaptation import run_adaptation
 from fewshot_flair.experiment import AdapterSpec, DataSet, EncoderChoice, Study, prepare_clinic, run_study
+from fewshot_flair.experiment.adaptation import run_adaptation
 
 Arrays = dict[str, np.ndarray]
 CHOICE = EncoderChoice(name="features")

@@ -9,16 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from planted import named, results_of, study_of
 
-from fewshot_flair.experiment.cells import plan_tasks, run_tasks
-from fewshot_flair.experiment.design import Study
-from fewshot_flair.experiment.folder import versions
-from fewshot_flair.experiment.results import assemble
 from fewshot_flair.report.drawing import adapter_styles
 from fewshot_flair.report.figures import block_figures, ranking_figure
 from fewshot_flair.report.page import write_report
 from fewshot_flair.report.plots import confusion_figure, curves_figure, recall_figure
-from fewshot_flair.report.questions import reviewers_questions
+from fewshot_flair.report.sections.questions import reviewers_questions
 from fewshot_flair.report.summary import blocks, ranking
 from fewshot_flair.report.wording import with_interval
 
@@ -31,49 +28,37 @@ def report(planted_clinic, tmp_path_factory):
     """A report whose class names, data set and question are hostile markup."""
     out = tmp_path_factory.mktemp("study")
     classes = [MARKUP, *planted_clinic.classes[1:]]
-    text = replace(planted_clinic.text, classes=classes)
-    data = {
-        **planted_clinic.provenance["data"],
-        "name": MARKUP,
-        "train": {**planted_clinic.provenance["data"]["train"], "counts": dict.fromkeys(classes, 1)},
-        "test": {**planted_clinic.provenance["data"]["test"], "counts": dict.fromkeys(classes, 1)},
-    }
-    clinic = replace(
-        planted_clinic,
-        name=MARKUP,
-        classes=classes,
-        text=text,
-        provenance={**planted_clinic.provenance, "data": data},
+    told = planted_clinic.provenance
+    counts = {"counts": dict.fromkeys(classes, 1)}
+    clinic = named(
+        replace(planted_clinic, classes=classes, text=replace(planted_clinic.text, classes=classes)),
+        MARKUP,
+        train=told.train.model_copy(update=counts),
+        test=told.test.model_copy(update=counts),
     )
-    study = Study.from_dict(
-        {
-            "name": "planted",
-            "question": f"Which? {MARKUP}",
-            "data": [{"name": MARKUP, "manifest": "planted.csv"}],
-            "adapters": ["zero-shot", "lp", "ss-text+"],
-            "shots": [1, 4],
-            "scenarios": ["standard", "realistic"],
-            "seeds": 8,
-        }
+    study = study_of(
+        MARKUP,
+        question=f"Which? {MARKUP}",
+        adapters=["zero-shot", "lp", "ss-text+"],
+        shots=[1, 4],
+        scenarios=["standard", {"kind": "dirichlet", "label": "a/../../../ESCAPED"}],
+        seeds=8,
     )
-    tasks = plan_tasks(study, {(MARKUP, "mini", "expert"): clinic}, out)
-    run_tasks(tasks)
-    record = {
-        "study": study.model_dump(mode="json", exclude={"folder", "text"}),
-        "study_text": "name = '</pre><script>alert(1)</script>'",
-        "command": "fewshot-flair study study.toml",
-        "published": {
-            "source": "a paper",
-            "rows": [
-                {"adapter": "lp", "shots": 4, "metric": "balanced_accuracy", "value": 0.5},
-                {"adapter": "lp", "shots": 64, "metric": "balanced_accuracy", "value": 0.9},
-            ],
-        },
-        "clinics": [clinic.provenance],
-        "left_out": [],
-        "versions": versions(),
+    published = {
+        "source": "a paper",
+        "rows": [
+            {"adapter": "lp", "shots": 4, "metric": "balanced_accuracy", "value": 0.5},
+            {"adapter": "lp", "shots": 64, "metric": "balanced_accuracy", "value": 0.9},
+        ],
     }
-    assemble(tasks, out, record)
+    results_of(
+        study,
+        out,
+        clinic,
+        study_text="name = '</pre><script>alert(1)</script>'",
+        command="fewshot-flair study study.toml",
+        published=published,
+    )
     return write_report(out)
 
 
@@ -134,47 +119,12 @@ def test_report_in_a_browser(report, width):
         browser.close()
 
 
-def study_of(out, clinics, **entries):
-    """A finished study of these clinics, by the names of their data sets, in the folder `out`."""
-    study = Study.from_dict(
-        {
-            "name": "planted",
-            "question": "Which?",
-            "data": [{"name": name, "manifest": "planted.csv"} for name in clinics],
-            "adapters": ["zero-shot", "lp", "ss"],
-            "shots": [1, 2],
-            "seeds": 3,
-        }
-        | entries
-    )
-    named = {
-        name: replace(
-            clinic,
-            name=name,
-            provenance={**clinic.provenance, "data": {**clinic.provenance["data"], "name": name}},
-        )
-        for name, clinic in clinics.items()
-    }
-    tasks = plan_tasks(study, {(name, "mini", "expert"): clinic for name, clinic in named.items()}, out)
-    run_tasks(tasks)
-    record = {
-        "study": study.model_dump(mode="json", exclude={"folder", "text"}),
-        "study_text": "",
-        "command": "fewshot-flair study study.toml",
-        "published": None,
-        "clinics": [clinic.provenance for clinic in named.values()],
-        "left_out": [],
-        "versions": versions(),
-    }
-    return assemble(tasks, out, record)
-
-
 def colours(figure):
     return {line.get_label(): line.get_color() for line in figure.axes[0].lines if line.get_label()[0] != "_"}
 
 
 def test_an_adapter_has_one_colour_in_all_pictures(planted_clinic, tmp_path):
-    results = study_of(tmp_path, {"planted": planted_clinic}, adapters=["zero-shot", "ss", "lp", "ss-text+"])
+    results = results_of(study_of(adapters=["zero-shot", "ss", "lp", "ss-text+"]), tmp_path, planted_clinic)
     (block,) = blocks(results)
     styles = adapter_styles(block.adapters)
     shown = {key: figure for key, _, figure in block_figures(results, block, "balanced_accuracy", styles)}
@@ -185,7 +135,7 @@ def test_an_adapter_has_one_colour_in_all_pictures(planted_clinic, tmp_path):
 
 
 def test_rank_picture_says_which_end_is_best(planted_clinic, tmp_path):
-    results = study_of(tmp_path, {"planted": planted_clinic}, shots=[1, 2, 4])
+    results = results_of(study_of(shots=[1, 2, 4]), tmp_path, planted_clinic)
     found = ranking(results)
     axes = ranking_figure(found, "accuracy", adapter_styles(list(found.ranks.index))).axes[0]
     assert "1, to the left, is best" in axes.get_xlabel()
@@ -233,12 +183,12 @@ def test_confusion_picture_has_one_format_of_numbers_and_whole_words():
 
 
 def test_a_report_replaces_an_earlier_one_and_leaves_a_users_files(planted_clinic, tmp_path):
-    study_of(tmp_path, {"old": planted_clinic})
+    results_of(study_of("old"), tmp_path, named(planted_clinic, "old"))
     write_report(tmp_path)
     old = [*(tmp_path / "figures").glob("old*"), *(tmp_path / "tables").glob("old*")]
     assert len(old) > 3
     (tmp_path / "figures" / "mine.png").write_bytes(b"mine")
-    study_of(tmp_path, {"new": planted_clinic})
+    results_of(study_of("new"), tmp_path, named(planted_clinic, "new"))
     write_report(tmp_path)
     assert not any(path.exists() for path in old)
     assert (tmp_path / "figures" / "mine.png").exists()
@@ -246,7 +196,12 @@ def test_a_report_replaces_an_earlier_one_and_leaves_a_users_files(planted_clini
 
 
 def test_a_metric_that_some_data_lack_is_shown_of_the_others(planted_clinic, tmp_path):
-    study_of(tmp_path, {"graded": planted_clinic, "kinds": replace(planted_clinic, ordinal=False)})
+    results_of(
+        study_of("graded", "kinds"),
+        tmp_path,
+        named(planted_clinic, "graded"),
+        replace(named(planted_clinic, "kinds"), ordinal=False),
+    )
     text = write_report(tmp_path, "quadratic_kappa").read_text()
     assert "kinds is left out" in text
     assert "Quadratic kappa" in text
@@ -254,7 +209,7 @@ def test_a_metric_that_some_data_lack_is_shown_of_the_others(planted_clinic, tmp
 
 
 def test_tables_say_their_metric_and_what_bold_is(planted_clinic, tmp_path):
-    study_of(tmp_path, {"planted": planted_clinic})
+    results_of(study_of(), tmp_path, planted_clinic)
     write_report(tmp_path, "log_loss")
     for suffix in ("md", "tex"):
         text = next((tmp_path / "tables").glob(f"*.{suffix}")).read_text()
@@ -267,19 +222,13 @@ def test_tables_say_their_metric_and_what_bold_is(planted_clinic, tmp_path):
 
 
 def answers_of(clinic, tmp_path, **changes):
-    results = study_of(tmp_path, {"planted": clinic}, adapters=["zero-shot", "ss", "logistic"])
-    record = results.record | {"clinics": [{**results.record["clinics"][0], **changes}]}
-    return dict(reviewers_questions(replace(results, record=record)))
+    study = study_of(adapters=["zero-shot", "ss", "logistic"])
+    return dict(reviewers_questions(results_of(study, tmp_path, named(clinic, "planted", **changes))))
 
 
 def test_answers_for_features_without_patients(planted_clinic, tmp_path):
-    data = {
-        **planted_clinic.provenance["data"],
-        "train": {**planted_clinic.provenance["data"]["train"], "patients": None},
-        "test": {**planted_clinic.provenance["data"]["test"], "patients": None},
-    }
-    encoder = {**planted_clinic.provenance["encoder"], "name": "features"}
-    said = answers_of(planted_clinic, tmp_path, data=data, encoder=encoder, twins=[["a", "b"]])
+    unnamed = planted_clinic.provenance.train.model_copy(update={"patients": None})
+    said = answers_of(planted_clinic, tmp_path, train=unnamed, test=unnamed, brought=True, twins=[("a", "b")])
     patients = said["Can a patient be in training and in test?"]
     assert "cannot be told" in patients
     assert "each image counts as one" in patients

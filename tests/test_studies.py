@@ -10,23 +10,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from planted import named, results_of, study_of, tasks_of
 
 from fewshot_flair.adapters import registry
 from fewshot_flair.bank import FeatureBank
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment import clinic as clinic_module
-from fewshot_flair.experiment.adaptation import run_adaptation, usable_adapters
-from fewshot_flair.experiment.cells import plan_tasks, run_tasks
-from fewshot_flair.experiment.clinic import check_no_leak, text_digest, text_prototypes
+from fewshot_flair.experiment.cells import run_tasks
+from fewshot_flair.experiment.clinic import check_sides
 from fewshot_flair.experiment.code import code_digest
 from fewshot_flair.experiment.design import Study
-from fewshot_flair.experiment.folder import folder_name, versions
-from fewshot_flair.experiment.results import StudyResults, assemble
+from fewshot_flair.experiment.folder import folder_name
+from fewshot_flair.experiment.results import CellResult, StudyResults
 from fewshot_flair.experiment.runner import run_study
-from fewshot_flair.experiment.scoring import AdapterSpec, evaluate_adapter
+from fewshot_flair.experiment.scoring import evaluate_adapter
+from fewshot_flair.experiment.spec import AdapterSpec, usable_adapters
 from fewshot_flair.report.page import write_report
+from fewshot_flair.text import prompts
+from fewshot_flair.text.prompts import described, text_digest, text_prototypes
 
 DESIGN = """
 name = "planted"
@@ -46,17 +48,6 @@ def read(tmp_path: Path, text: str = DESIGN) -> Study:
     path = tmp_path / "study.toml"
     path.write_text(text)
     return Study.read(path)
-
-
-def tasks_of(study: Study, clinic, out: Path):
-    return plan_tasks(study, {("planted", "mini", "expert"): clinic}, out)
-
-
-def record(clinic, study: Study) -> dict:
-    return {
-        "study": study.model_dump(mode="json", exclude={"folder", "text"}),
-        "clinics": [clinic.provenance],
-    }
 
 
 def test_design_is_read(tmp_path):
@@ -93,34 +84,52 @@ def test_missing_design(tmp_path):
 
 def test_cells_are_computed_once_and_a_stopped_study_goes_on(planted_clinic, tmp_path):
     study = read(tmp_path)
-    whole = tasks_of(study, planted_clinic, tmp_path / "whole")
-    assert run_tasks(whole) == len(whole) == 24
-    assert run_tasks(whole) == 0
-    (tmp_path / "parts").mkdir()
-    parts = tasks_of(study, planted_clinic, tmp_path / "parts")
+    whole = tasks_of(study, tmp_path / "whole", planted_clinic)
+    computed = []
+    a = run_tasks(whole, done=computed.append)
+    assert len(computed) == len(whole) == 24
+    run_tasks(whole, done=computed.append)
+    assert len(computed) == 24
+    parts = tasks_of(study, tmp_path / "parts", planted_clinic)
     run_tasks(parts[5:9])
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts" / "cells").iterdir()}
-    assert run_tasks(parts) == 20
+    b = run_tasks(parts, done=computed.append)
+    assert len(computed) == 24 + 20
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    a = assemble(whole, tmp_path / "whole", record(planted_clinic, study))
-    b = assemble(parts, tmp_path / "parts", record(planted_clinic, study))
-    pd.testing.assert_frame_equal(a.rows, b.rows)
-    assert (tmp_path / "whole" / "results.csv").read_bytes() == (
-        tmp_path / "parts" / "results.csv"
-    ).read_bytes()
-    again = StudyResults.read(tmp_path / "parts")
-    pd.testing.assert_frame_equal(again.rows, a.rows)
+    assert [cell.rows for cell in a] == [cell.rows for cell in b]
+
+
+def test_results_are_read_again_as_they_were(planted_clinic, tmp_path):
+    results = results_of(read(tmp_path), tmp_path, planted_clinic)
+    pd.testing.assert_frame_equal(StudyResults.read(tmp_path).rows, results.rows)
+
+
+def test_a_flipped_bit_is_never_read_as_another_number(planted_clinic, tmp_path):
+    study = study_of(adapters=["lp"], shots=[1])
+    results_of(study, tmp_path, planted_clinic)
+    (path,) = (tmp_path / "cells").iterdir()
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 60):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="damaged"):
+            CellResult.read(path)
+    with pytest.raises(InputError, match="computes just this cell again"):
+        StudyResults.read(tmp_path)
+    again = []
+    run_tasks(tasks_of(study, tmp_path, planted_clinic), done=again.append)
+    assert len(again) == 1
+    assert path.read_bytes()[65:200] == whole[65:200]
 
 
 def test_processes_give_the_same_table(planted_clinic, tmp_path):
     study = read(tmp_path, DESIGN.replace("label_noise = [0.0, 0.2]", ""))
-    tables = []
-    for name, jobs in (("one", 1), ("two", 2)):
-        (tmp_path / name).mkdir()
-        tasks = tasks_of(study, planted_clinic, tmp_path / name)
-        run_tasks(tasks, jobs=jobs)
-        tables.append(assemble(tasks, tmp_path / name, record(planted_clinic, study)).rows)
-    pd.testing.assert_frame_equal(*tables)
+    one, two = (
+        run_tasks(tasks_of(study, tmp_path / str(jobs), planted_clinic), jobs=jobs) for jobs in (1, 2)
+    )
+    assert [cell.rows for cell in one] == [cell.rows for cell in two]
 
 
 @pytest.mark.slow
@@ -128,37 +137,48 @@ def test_a_dask_scheduler_gives_the_same_table(planted_clinic, tmp_path):
     from distributed import LocalCluster
 
     study = read(tmp_path, DESIGN.replace("label_noise = [0.0, 0.2]", ""))
-    here, there = (
-        tasks_of(study, planted_clinic, tmp_path / "a"),
-        tasks_of(study, planted_clinic, tmp_path / "b"),
-    )
-    run_tasks(here)
+    here = run_tasks(tasks_of(study, tmp_path / "a", planted_clinic))
     with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
-        assert run_tasks(there, scheduler=cluster.scheduler_address) == len(there)
-    tables = [
-        assemble(tasks, tmp_path / name, record(planted_clinic, study)).rows
-        for name, tasks in (("a", here), ("b", there))
-    ]
-    pd.testing.assert_frame_equal(*tables)
+        there = run_tasks(
+            tasks_of(study, tmp_path / "b", planted_clinic), scheduler=cluster.scheduler_address
+        )
+    assert [cell.rows for cell in here] == [cell.rows for cell in there]
 
 
 def test_missing_class_has_no_shots(planted_clinic, tmp_path):
-    study = read(tmp_path)
-    tasks = tasks_of(study, planted_clinic, tmp_path)
-    run_tasks(tasks)
-    rows = assemble(tasks, tmp_path, record(planted_clinic, study)).rows
+    rows = results_of(read(tmp_path), tmp_path, planted_clinic).rows
     missing = rows[rows["scenario"].str.startswith("missing") & (rows["label_noise"] == 0)]
     assert (missing["support_severe"] == 0).all()
     assert (missing["support_none"] == missing["shots"]).all()
 
 
-def test_all_adapters_see_the_same_support_sets(planted_clinic):
-    done = run_adaptation(
-        planted_clinic, [AdapterSpec("lp"), AdapterSpec("ss-text+")], shots=[2], scenario="realistic", seeds=4
-    )
-    support = [name for name in done.results.columns if name.startswith(("support_", "seed"))]
-    a, b = (part[support].reset_index(drop=True) for _, part in done.results.groupby("adapter"))
+def test_all_adapters_see_the_same_support_sets(planted_clinic, tmp_path):
+    study = study_of(adapters=["lp", "ss-text+"], shots=[2], scenarios=["realistic"], seeds=4)
+    rows = results_of(study, tmp_path, planted_clinic).rows
+    support = [name for name in rows.columns if name.startswith(("support_", "seed"))]
+    a, b = (part[support].reset_index(drop=True) for _, part in rows.groupby("adapter"))
     pd.testing.assert_frame_equal(a, b)
+
+
+def test_a_pool_is_learned_from_and_never_counted(planted_clinic, tmp_path):
+    train = planted_clinic.train
+    halves = np.arange(len(train)) % 2 == 0
+    pool = replace(train.take(np.flatnonzero(halves)), y=np.full(halves.sum(), -1))
+    clinic = replace(planted_clinic, train=train.take(np.flatnonzero(~halves)), pool=pool)
+    alone = replace(clinic, pool=None)
+    found = {}
+    for name, each, extra in (
+        ("pool", clinic, {}),
+        ("some", clinic, {"unlabelled": 20}),
+        ("none", alone, {}),
+    ):
+        study = study_of(adapters=["ss-text-u", "ss-text"], shots=[2], **extra)
+        rows = results_of(study, tmp_path / name, each).rows
+        found[name] = rows.pivot(index="seed", columns="adapter", values="log_loss")
+        assert (rows[[f"support_{c}" for c in clinic.classes]].sum(axis=1) == 10).all()
+    for other in ("some", "none"):
+        pd.testing.assert_series_equal(found["pool"]["ss-text"], found[other]["ss-text"])
+        assert not np.allclose(found["pool"]["ss-text-u"], found[other]["ss-text-u"])
 
 
 def test_fitting_never_sees_test_labels(planted_clinic):
@@ -209,11 +229,13 @@ def test_patients_as_the_unit_of_a_shot(planted_clinic):
 
 def test_leaks_are_named(planted_clinic):
     train, test = planted_clinic.train, planted_clinic.test
-    check_no_leak(train, test)
+    check_sides("x", planted_clinic.classes, train, test)
     with pytest.raises(InputError, match="P3"):
-        check_no_leak(train, replace(test, patients=["P3", *test.patients[1:]]))
-    with pytest.raises(InputError, match=r"two names.*'5\.jpg' and '270\.jpg'"):
-        check_no_leak(train, replace(test, keys=[train.keys[5], *test.keys[1:]]))
+        check_sides("x", planted_clinic.classes, train, replace(test, patients=["P3", *test.patients[1:]]))
+    with pytest.raises(InputError, match=r"two names.*'5\.jpg' and '270\.jpg'.*drop-train"):
+        check_sides("x", planted_clinic.classes, train, replace(test, keys=[train.keys[5], *test.keys[1:]]))
+    with pytest.raises(InputError, match="only one class"):
+        check_sides("x", ["none"], train, test)
 
 
 def test_a_leaking_manifest_is_refused_before_anything_is_computed(tmp_path):
@@ -236,10 +258,7 @@ def test_vision_only_encoder_leaves_out_what_needs_text():
     usable, left_out = usable_adapters(specs, has_text=False)
     assert [spec.name for spec in usable] == ["logistic"]
     assert [spec.name for spec in left_out] == ["zero-shot"]
-    with pytest.raises(InputError, match="text tower"):
-        usable_adapters(specs[:1], has_text=False)
-    with pytest.raises(InputError, match="twice"):
-        usable_adapters([*specs, specs[0]], has_text=True)
+    assert usable_adapters([AdapterSpec("ss", without_text=True)], has_text=True) == ([], [])
 
 
 def test_adapter_spec():
@@ -290,7 +309,7 @@ def test_other_images_under_the_same_names_are_other_cells(planted_clinic, tmp_p
     study = read(tmp_path)
     swapped = replace(planted_clinic.test, keys=planted_clinic.test.keys[::-1])
     a, b = (
-        {task.path.name for task in tasks_of(study, clinic, tmp_path)}
+        {task.path.name for task in tasks_of(study, tmp_path, clinic)}
         for clinic in (planted_clinic, replace(planted_clinic, test=swapped))
     )
     assert not a & b
@@ -310,7 +329,7 @@ def test_a_study_leaves_other_folders_alone(tmp_path):
     out = tmp_path / "mine"
     out.mkdir()
     (out / "results.csv").write_text("precious")
-    with pytest.raises(InputError, match="other than a study"):
+    with pytest.raises(InputError, match="holds no earlier run"):
         run_study(read(tmp_path), out)
     assert (out / "results.csv").read_text() == "precious"
 
@@ -340,16 +359,8 @@ def test_file_names_of_labels_differ():
 
 
 def test_report_with_awkward_names_and_an_undefined_metric(planted_clinic, tmp_path):
-    provenance = {**planted_clinic.provenance, "data": {**planted_clinic.provenance["data"], "name": "a$^$b"}}
-    clinic = replace(planted_clinic, name="a$^$b", ordinal=False, provenance=provenance)
-    text = DESIGN.replace('name = "planted"\nmanifest', 'name = "a$^$b"\nmanifest').replace(
-        "[0.0, 0.2]", "[0.0]"
-    )
-    study = read(tmp_path, text)
-    tasks = plan_tasks(study, {("a$^$b", "mini", "expert"): clinic}, tmp_path)
-    run_tasks(tasks)
-    extra = {"study_text": "", "command": "", "published": None, "left_out": [], "versions": versions()}
-    assemble(tasks, tmp_path, record(clinic, study) | extra)
+    clinic = replace(named(planted_clinic, "a$^$b"), ordinal=False)
+    results_of(study_of("a$^$b"), tmp_path, clinic)
     report = write_report(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert "a$^$b" in report.read_text()
@@ -358,13 +369,34 @@ def test_report_with_awkward_names_and_an_undefined_metric(planted_clinic, tmp_p
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_what_a_study_asks_for_is_bounded():
+    for entries in (
+        {"seeds": 10**9},
+        {"shots": [10**12]},
+        {"seeds": [2**40]},
+        {"shots": list(range(1, 60_000))},
+    ):
+        with pytest.raises(InputError):
+            study_of(**entries)
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 20000 + "]" * 20000, "\x00", 'a."b' * 5])
+def test_whatever_a_study_s_file_holds_the_error_is_ours(tmp_path, text):
+    with pytest.raises(InputError, match=r"study\.toml"):
+        read(tmp_path, text)
+
+
 def test_prototypes_follow_the_dictionary(tmp_path, monkeypatch):
     encoder = load_encoder("mini")
     bank = FeatureBank.open(tmp_path, encoder)
     classes = ["no diabetic retinopathy", "mild diabetic retinopathy"]
-    before = text_prototypes(encoder, bank, classes)
-    assert text_digest(text_prototypes(encoder, bank, classes)) == text_digest(before)
-    monkeypatch.setattr(clinic_module, "descriptions", lambda name: [f"a changed description of {name}"])
-    after = text_prototypes(encoder, bank, classes)
+
+    def made():
+        return text_prototypes(encoder, bank, described(classes, "expert"))
+
+    before = made()
+    assert text_digest(made()) == text_digest(before)
+    monkeypatch.setattr(prompts, "descriptions", lambda name: [f"a changed description of {name}"])
+    after = made()
     assert after.descriptions[classes[0]] == ["a changed description of no diabetic retinopathy"]
     assert text_digest(after) != text_digest(before)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_flair.cli import options
+from fewshot_flair.cli.options import Cache
 
 if TYPE_CHECKING:
     from fewshot_flair.bank import FeatureBank
@@ -23,7 +23,7 @@ OneBank = Annotated[Path, typer.Argument(help="Folder of a bank.", show_default=
 
 
 @app.command()
-def info(banks: Banks = None, cache: options.Cache = None) -> None:
+def info(banks: Banks = None, cache: Cache = None) -> None:
     """Say what banks there are, what made them, and how large they are."""
     from rich.console import Console
     from rich.markup import escape
@@ -51,7 +51,7 @@ def _how(bank: FeatureBank) -> str:
 
 
 @app.command()
-def verify(banks: Banks = None, cache: options.Cache = None) -> None:
+def verify(banks: Banks = None, cache: Cache = None) -> None:
     """Check every byte; what is damaged is marked, and ``cache`` encodes just that again.
 
     The exit status is 1 if anything is damaged.
@@ -147,7 +147,7 @@ def import_(
             show_default=False,
         ),
     ],
-    cache: options.Cache = None,
+    cache: Cache = None,
 ) -> None:
     """Read features from an .npz file into a bank, without unpickling anything."""
     from rich.console import Console

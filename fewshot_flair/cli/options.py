@@ -1,11 +1,32 @@
-"""Options that several commands share, declared once."""
+"""Options that several commands share, each declared once; a command takes whole groups of them.
+
+The fields of `Table`, `Sides` and `Encoder` are those of `DataSet` and `EncoderChoice`, so that a new one is
+declared here and there and reaches every command.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+__all__ = ["AdaptersFrom", "Cache", "Encoder", "Execution", "Sides", "Table", "takes"]
+
+
+def _option(name: str, text: str, panel: str | None, **settings: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=panel, **({"show_default": False} | settings))
+
+
+def _data(name: str, text: str, **settings: Any) -> Any:
+    return _option(name, text, "Data", **settings)
+
+
+def _encoder(name: str, text: str, **settings: Any) -> Any:
+    return _option(name, text, "Encoder", **settings)
 
 
 def _use(files: list[Path] | None) -> list[Path] | None:
@@ -18,125 +39,178 @@ def _use(files: list[Path] | None) -> list[Path] | None:
 
 AdaptersFrom = Annotated[
     list[Path] | None,
-    typer.Option(
+    _option(
         "--adapters-from",
-        help="Python file that registers adapters of your own (docs/adapters.md); it is run. Repeatable.",
-        show_default=False,
+        "Python file that registers adapters of your own (docs/adapters.md); it is run. Repeatable.",
+        None,
         callback=_use,
     ),
 ]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding",
-        help="Text encoding of the manifest where it is not UTF-8 (Excel in Western Europe: cp1252).",
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
-Images = Annotated[
-    Path | None,
-    typer.Option(
-        "--images",
-        help="Folder the manifest's image paths are relative to (default: the manifest's own folder).",
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
-ImageColumn = Annotated[
-    str, typer.Option("--image-column", help="Column with the image's path.", rich_help_panel="Data")
-]
-LabelColumn = Annotated[
-    str, typer.Option("--label-column", help="Column with the class.", rich_help_panel="Data")
-]
-PatientColumn = Annotated[
-    str, typer.Option("--patient-column", help="Column with the patient.", rich_help_panel="Data")
-]
-Classes = Annotated[
-    str | None,
-    typer.Option(
-        "--classes",
-        help="Classes in their order, separated by commas; a name with a comma in double quotes "
-        "(default: known grades, numbers, else A to Z).",
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
-Ordered = Annotated[
-    bool,
-    typer.Option(
-        "--ordered",
-        help="The order of --classes is one of grades (known for numbers and for diabetic retinopathy).",
-        rich_help_panel="Data",
-    ),
-]
-SkipBad = Annotated[
-    bool,
-    typer.Option(
-        "--skip-bad", help="Go on without bad rows; they are recorded in the results.", rich_help_panel="Data"
-    ),
-]
-EncoderName = Annotated[
-    str,
-    typer.Option(
-        "--encoder",
-        help="mini, flair, another name of `fewshot-flair encoders`, or a folder or file with weights.",
-        rich_help_panel="Encoder",
-    ),
-]
-TextEncoder = Annotated[
-    str | None,
-    typer.Option(
-        "--text-encoder",
-        help="Hub id or folder of the text tower's tokenizer and configuration (FLAIR only).",
-        show_default=False,
-        rich_help_panel="Encoder",
-    ),
-]
+
 Cache = Annotated[
     Path | None,
-    typer.Option(
-        "--cache",
-        help="Where features are kept (default: FEWSHOT_FLAIR_CACHE, else the user's cache folder).",
-        show_default=False,
-        rich_help_panel="Encoder",
+    _encoder(
+        "--cache", "Where features are kept (default: FEWSHOT_FLAIR_CACHE, else the user's cache folder)."
     ),
 ]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        min=1,
-        help="Images a forward pass.",
-        show_default="picked",
-        rich_help_panel="Encoder",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        min=1,
-        help="Threads that decode and prepare.",
-        show_default="picked",
-        rich_help_panel="Encoder",
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        "--precision",
-        help="float32 or bfloat16 of the network (default: float32; with --fast bfloat16 where the processor has it).",
-        show_default=False,
-        rich_help_panel="Encoder",
-    ),
-]
-Fast = Annotated[
-    bool,
-    typer.Option(
-        "--fast",
-        help="Decode large JPEGs at reduced size and compute in bfloat16: several times as fast, nearly the same.",
-        rich_help_panel="Encoder",
-    ),
-]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.", rich_help_panel="Encoder")]
+
+
+class Table:
+    """How a table of photographs is read."""
+
+    images: Annotated[
+        str | None,
+        _data("--images", "Folder the manifest's image paths are relative to (default: the manifest's own)."),
+    ] = None
+    classes: Annotated[
+        str | None,
+        _data(
+            "--classes",
+            "Classes in their order, separated by commas; a name with a comma in double quotes "
+            "(default: known grades, numbers, else A to Z).",
+        ),
+    ] = None
+    ordered: Annotated[
+        bool,
+        _data(
+            "--ordered",
+            "The order of --classes is one of grades (known for numbers and for diabetic retinopathy).",
+        ),
+    ] = False
+    image_column: Annotated[
+        str, _data("--image-column", "Column with the image's path.", show_default=True)
+    ] = "image"
+    label_column: Annotated[str, _data("--label-column", "Column with the class.", show_default=True)] = (
+        "label"
+    )
+    patient_column: Annotated[
+        str, _data("--patient-column", "Column with the patient.", show_default=True)
+    ] = "patient_id"
+    encoding: Annotated[
+        str | None,
+        _data(
+            "--encoding",
+            "Text encoding of the table where it is not UTF-8 (Excel in Western Europe: cp1252).",
+        ),
+    ] = None
+    skip_bad: Annotated[
+        bool, _data("--skip-bad", "Go on without bad rows; they are recorded in the results.")
+    ] = False
+
+
+class Sides:
+    """Where photographs to test on and photographs without labels are."""
+
+    test_on: Annotated[
+        str | None,
+        _data("--test-on", "Test on this manifest instead (its test split, or all where it has none)."),
+    ] = None
+    test_images: Annotated[
+        str | None, _data("--test-images", "Folder that the paths of --test-on are relative to.")
+    ] = None
+    other_patients: Annotated[
+        bool,
+        _data("--other-patients", "The patients of --test-on are other people even where identifiers agree."),
+    ] = False
+    pool: Annotated[
+        str | None,
+        _data(
+            "--pool",
+            "Photographs without labels to learn from (a manifest or a folder), beside the rows without a label; "
+            "for adapters that can, as ss-text-u.",
+        ),
+    ] = None
+    pool_images: Annotated[
+        str | None, _data("--pool-images", "Folder that the paths of --pool are relative to.")
+    ] = None
+    on_leak: Annotated[
+        str,
+        _data(
+            "--on-leak",
+            "Where a photograph is on both sides: refuse, or drop-train to go on without the training one.",
+            show_default=True,
+        ),
+    ] = "refuse"
+
+
+class Encoder:
+    """Which encoder, and how it computes."""
+
+    encoder: Annotated[
+        str,
+        _encoder(
+            "--encoder",
+            "mini, flair, another name of `fewshot-flair encoders`, or a folder or file with weights.",
+            show_default=True,
+        ),
+    ] = "mini"
+    text_encoder: Annotated[
+        str | None,
+        _encoder(
+            "--text-encoder",
+            "Hub id or folder of the text tower's tokenizer and configuration (FLAIR only).",
+        ),
+    ] = None
+    precision: Annotated[
+        str | None,
+        _encoder(
+            "--precision",
+            "float32 or bfloat16 of the network (default: float32; with --fast bfloat16 where the processor has it).",
+        ),
+    ] = None
+    fast: Annotated[
+        bool,
+        _encoder(
+            "--fast",
+            "Decode large JPEGs at reduced size and compute in bfloat16: several times as fast, nearly the same.",
+        ),
+    ] = False
+
+
+class Execution:
+    """Where and with what the work is done, which changes no result."""
+
+    cache: Cache = None
+    batch_size: Annotated[
+        int | None, _encoder("--batch-size", "Images a forward pass.", min=1, show_default="picked")
+    ] = None
+    workers: Annotated[
+        int | None,
+        _encoder("--workers", "Threads that decode and prepare.", min=1, show_default="picked"),
+    ] = None
+    device: Annotated[str, _encoder("--device", "cpu, cuda or cuda:N.", show_default=True)] = "cpu"
+
+
+def takes(**groups: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of groups; each group comes to it as one dict, under the group's keyword."""
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(command).parameters
+        hints = {name: hint for name, hint in _hints(command).items() if name in own and name not in groups}
+        defaults = {name: own[name].default for name in hints}
+        names = {key: list(_hints(group)) for key, group in groups.items()}
+        for group in groups.values():
+            hints |= _hints(group)
+            defaults |= {name: getattr(group, name) for name in _hints(group)}
+
+        @functools.wraps(command)
+        def run(**given: Any) -> Any:
+            parts = {key: {name: given.pop(name) for name in listed} for key, listed in names.items()}
+            return command(**given, **parts)
+
+        run.__annotations__ = hints
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint
+                )
+                for name, hint in hints.items()
+            ]
+        )
+        return run
+
+    return give
+
+
+def _hints(thing: Any) -> dict[str, Any]:
+    return {k: v for k, v in get_type_hints(thing, include_extras=True).items() if k != "return"}

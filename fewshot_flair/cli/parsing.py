@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import shlex
+import sys
+from typing import TYPE_CHECKING
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["parse_shots", "split_names"]
+if TYPE_CHECKING:
+    from fewshot_flair.experiment.design import Study
+
+__all__ = ["command_line", "parse_shots", "run_name", "split_names"]
 
 
 def parse_shots(text: str) -> list[int]:
@@ -26,3 +33,18 @@ def split_names(text: str | None) -> list[str] | None:
         return None
     (row,) = csv.reader([text], skipinitialspace=True)
     return [part.strip() for part in row]
+
+
+def command_line() -> str:
+    """The command as it was typed, on one line as a shell takes it."""
+    return shlex.join(["fewshot-flair", *sys.argv[1:]])
+
+
+def run_name(study: Study, elsewhere: bool, cut: bool) -> str:
+    """The study's name; other data are named too, and a cut by a digest, so that none replaces another."""
+    from fewshot_flair.experiment.folder import folder_name
+
+    parts = [study.name, *(data.name for data in study.data if elsewhere)]
+    if cut:
+        parts.append(hashlib.sha256(study.model_dump_json(exclude={"folder"}).encode()).hexdigest()[:6])
+    return folder_name(" ".join(parts))

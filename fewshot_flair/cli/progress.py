@@ -1,44 +1,78 @@
-"""The progress bar of an extraction: images a second and the time left."""
+"""How far long work is: a bar on a terminal, now and then a line where the output goes to a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fewshot_flair.bank.extraction import Progress
+__all__ = ["Bar", "clock"]
 
-__all__ = ["extraction"]
-
-
-@contextmanager
-def extraction(to: Console, name: str) -> Iterator[Callable[[Progress], None]]:
-    """Show how far `extract` is; gives the callable to hand to it as ``progress``."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("encoding with {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[left]}"),
-    )
-    with Bar(*columns, console=to, transient=True) as bar:
-        task = bar.add_task(name, total=None, rate="", left="")
-
-        def tell(state: Progress) -> None:
-            rate = f"{state.rate:.1f} images/s" if state.encoded else ""
-            left = f"{_clock(state.seconds_left)} left" if state.seconds_left else ""
-            bar.update(task, total=state.total, completed=state.done, rate=rate, left=left)
-
-        yield tell
+LINE_SECONDS = 10.0
+"""A file gets a line about the work this often, and one when it is done."""
 
 
-def _clock(seconds: float) -> str:
+class Bar:
+    """Progress of one piece of work, shown on standard error.
+
+    Parameters
+    ----------
+    to : Console
+    title : str
+        What is being done.
+    """
+
+    def __init__(self, to: Console, title: str) -> None:
+        self.to, self.title = to, title
+        self._bar: Any = None
+        self._told = time.monotonic()
+        self._last = -1
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def tell(self, done: int, total: int, note: str = "") -> None:
+        """Say how much is done; the first call makes the bar appear."""
+        if self.to.is_terminal:
+            self._on_terminal(done, total, note)
+            return
+        now = time.monotonic()
+        if done == self._last or (now - self._told < LINE_SECONDS and (done < total or self._last < 0)):
+            return
+        self._told, self._last = now, done
+        self.to.print(f"{self.title}: {done} of {total}{', ' if note else ''}{note}", markup=False)
+
+    def _on_terminal(self, done: int, total: int, note: str) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        if self._bar is None:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+            )
+            self._bar = Progress(*columns, console=self.to, transient=True)
+            self._task = self._bar.add_task(self.title, total=total, note="")
+            self._bar.start()
+        self._bar.update(self._task, completed=done, total=total, note=note)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and hours.
+
+    Examples
+    --------
+    >>> clock(75), clock(3675)
+    ('1:15', '1:01:15')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,9 @@ GRADES = tuple(
 )
 
 
+@options.takes(encoding=options.Encoder)
 def prompts(
+    *,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -34,37 +36,36 @@ def prompts(
             '"class" = ["description", ...].',
         ),
     ] = "expert",
-    encoder: options.EncoderName = "mini",
-    text_encoder: options.TextEncoder = None,
+    encoding: dict[str, Any],
 ) -> None:
     """Show what each class says, and the cosine between the classes' prototypes.
 
     Near prototypes cannot be told apart by zero-shot: expert descriptions or a few shots must do it.
     """
-    from fewshot_flair.cli import show
+    from fewshot_flair.cli import terminal
     from fewshot_flair.cli.parsing import split_names
     from fewshot_flair.encoders import load_encoder
-    from fewshot_flair.experiment.runner import read_prompts
+    from fewshot_flair.text.prompts import read_prompts
 
-    loaded = load_encoder(encoder, text_encoder=text_encoder)
+    loaded = load_encoder(encoding.pop("encoder"), **encoding)
     said = read_prompts(source, Path())
     names = split_names(classes) or (list(GRADES) if isinstance(said, str) else list(said))
     if isinstance(said, str):
         text = loaded.prototypes(names, knowledge=said == "expert")
     else:
         text = loaded.prototypes({name: said[name] for name in names})
-    console = show.console()
-    show.under_title(console, f"what the classes say to {loaded.name}", _descriptions(text))
+    console = terminal.console()
+    terminal.under_title(console, f"what the classes say to {loaded.name}", _descriptions(text))
     scale = f"logits are {text.scale:.1f} × cosine"
-    show.under_title(console, f"cosine between class prototypes ({scale})", _cosines(text))
+    terminal.under_title(console, f"cosine between class prototypes ({scale})", _cosines(text))
 
 
 def _descriptions(text: TextPrototypes) -> Table:
     from rich.markup import escape
 
-    from fewshot_flair.cli import show
+    from fewshot_flair.cli import terminal
 
-    table = show.plain_table()
+    table = terminal.plain_table()
     table.add_column("class")
     table.add_column("descriptions")
     for name in text.classes:
@@ -76,11 +77,11 @@ def _cosines(text: TextPrototypes) -> Table:
     import numpy as np
     from rich.markup import escape
 
-    from fewshot_flair.cli import show
+    from fewshot_flair.cli import terminal
 
     prototypes = np.asarray(text.prototypes)
     unit = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
-    table = show.plain_table()
+    table = terminal.plain_table()
     table.add_column("class")
     for number in range(1, text.n_classes + 1):
         table.add_column(str(number), justify="right")

@@ -106,3 +106,21 @@ def cluster_bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def paired_bootstrap(y_true, first, second, clusters, n_classes, *, resamples=1000, seed=0):
+    """Replaced on merge."""
+    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    n = len(names)
+    if n < 2:
+        return float("nan"), float("nan")
+    cell = cluster * n_classes + y_true
+    images = np.bincount(cell, minlength=n * n_classes).reshape(n, n_classes)
+    right = [
+        np.bincount(cell[p == y_true], minlength=n * n_classes).reshape(n, n_classes) for p in (first, second)
+    ]
+    w = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+    d = w @ images
+    m = [(np.divide(w @ r, d, out=np.zeros_like(d), where=d > 0)).sum(1) / (d > 0).sum(1) for r in right]
+    low, high = np.quantile(m[0] - m[1], [0.025, 0.975])
+    return float(low), float(high)

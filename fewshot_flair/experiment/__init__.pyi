@@ -1,23 +1,24 @@
-from .adaptation import run_adaptation
-from .clinic import EncodedClinic
+from .clinic import Clinic, Rows
 from .design import DataSet, EncoderChoice, Study
-from .encoding import prepare_clinic, read_manifests
-from .folder import write_run
-from .results import StudyResults
-from .runner import run_study
-from .scoring import AdapterSpec, evaluate_adapter
+from .encoding import Encoding
+from .provenance import Provenance
+from .results import RunRecord, StudyResults
+from .runner import load_clinics, run_study
+from .scoring import evaluate_adapter
+from .spec import AdapterSpec
 
 __all__ = [
     "AdapterSpec",
+    "Clinic",
     "DataSet",
-    "EncodedClinic",
     "EncoderChoice",
+    "Encoding",
+    "Provenance",
+    "Rows",
+    "RunRecord",
     "Study",
     "StudyResults",
     "evaluate_adapter",
-    "prepare_clinic",
-    "read_manifests",
-    "run_adaptation",
+    "load_clinics",
     "run_study",
-    "write_run",
 ]

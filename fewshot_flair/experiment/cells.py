@@ -1,27 +1,32 @@
-"""Run a study: every cell once, each kept as soon as it is done, so that a killed study goes on."""
+"""The cells of a study: every one computed once and kept as soon as it is done, so that a killed study goes on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from fewshot_flair import __version__
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.design import Cell, Study
-from fewshot_flair.experiment.scoring import Outcome, evaluate_adapter
+from fewshot_flair.experiment.code import code_digest
+from fewshot_flair.experiment.draws import draw
+from fewshot_flair.experiment.results import FORMAT, CellResult
+from fewshot_flair.experiment.scoring import evaluate_adapter
+from fewshot_flair.experiment.spec import usable_adapters
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from fewshot_flair.experiment.clinic import Clinic
+    from fewshot_flair.experiment.design import Study
+    from fewshot_flair.experiment.grid import Cell
 
-    from fewshot_flair.episodes import Episodes
-    from fewshot_flair.experiment.clinic import EncodedClinic
+__all__ = ["ClinicKey", "Task", "plan_tasks", "read_finished", "run_tasks"]
 
-__all__ = ["Task", "plan_tasks", "run_tasks"]
+ClinicKey = tuple[str, str, str]
+"""Data set, encoder and prompts."""
 
 
 @dataclass(frozen=True)
@@ -29,47 +34,80 @@ class Task:
     """A cell of the study, the clinic it is computed on, and the file that keeps it."""
 
     cell: Cell
-    clinic: EncodedClinic
+    clinic: Clinic
     study: Study
     path: Path
+    device: str = "cpu"
 
 
-def plan_tasks(study: Study, clinics: dict[tuple[str, str, str], EncodedClinic], out: Path) -> list[Task]:
+def plan_tasks(
+    study: Study, clinics: Mapping[ClinicKey, Clinic], out: Path, device: str = "cpu"
+) -> list[Task]:
     """One task a cell, in the study's order; adapters without what they need are left out.
 
     Parameters
     ----------
-    clinics : dict
-        Encoded clinics by data set, encoder and prompts.
+    clinics : mapping
+        By data set, encoder and prompts.
     out : Path
         The study's folder; finished cells lie in its ``cells/``.
 
     Raises
     ------
     InputError
-        If an adapter's name is unknown or none of them can work.
+        If no adapter can work.
     """
-    from fewshot_flair.adapters import get_adapter_class
-
     tasks = []
+    digests = {key: clinic.digests for key, clinic in clinics.items()}
     for cell in study.cells():
-        clinic = clinics[cell.data.name, cell.encoder.name, cell.prompts]
-        if get_adapter_class(cell.adapter.name).needs_text and clinic.text is None:
+        where = (cell.data, cell.encoder, cell.prompts)
+        clinic = clinics[where]
+        if cell.adapter not in usable_adapters(study.adapters, has_text=clinic.text is not None)[0]:
             continue
-        provenance = clinic.provenance
-        fingerprints = [
-            clinic.train.digest,
-            clinic.test.digest,
-            *clinic.classes,
-            str(clinic.ordinal),
-            provenance["encoder"]["fingerprint_id"],
-            provenance["text_digest"],
-        ]
-        path = out / "cells" / f"{cell.key(study.common(), fingerprints)}.parquet"
-        tasks.append(Task(cell, clinic, study, path))
+        path = out / "cells" / f"{_key(study, cell, digests[where])}.json"
+        tasks.append(Task(cell, clinic, study, path, device))
     if not tasks:
-        raise InputError(f"study {study.name!r}: no adapter works with these encoders")
+        labels = ", ".join(spec.label for spec in study.adapters)
+        raise InputError(
+            f"none of {labels} works without a text tower; try --adapter logistic (see `fewshot-flair adapters`)"
+        )
     return tasks
+
+
+def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
+    """Digest of everything its results depend on: 16 hex digits, the name of its file."""
+    (data,) = (each for each in study.data if each.name == cell.data)
+    parts = {
+        "made_by": [FORMAT, __version__, code_digest(cell.adapter.name)],
+        "draws": [study.seeds, study.protocol, study.unit, study.allow_fewer, study.unlabelled_on(cell.data)],
+        "digests": list(digests),
+        "clinics": [data.train_clinics, data.test_clinics],
+        "prompts": cell.prompts,
+        "scenario": cell.scenario,
+        "label_noise": cell.label_noise,
+        "shots": cell.shots,
+        "adapter": [cell.adapter.name, cell.adapter.params],
+        "names": cell.names,
+        "prior": cell.prior,
+    }
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def read_finished(tasks: Sequence[Task]) -> tuple[dict[Path, CellResult], list[Path]]:
+    """The cells that are kept, and the files of those that are damaged, which will be computed again."""
+    found, damaged = {}, []
+    for task in tasks:
+        if not task.path.is_file():
+            continue
+        try:
+            cell = CellResult.read(task.path)
+        except InputError:
+            damaged.append(task.path)
+            continue
+        if cell.names == task.cell.names:
+            found[task.path] = cell
+    return found, damaged
 
 
 def run_tasks(
@@ -78,8 +116,9 @@ def run_tasks(
     jobs: int = 1,
     scheduler: str | None = None,
     done: Callable[[Task], None] = lambda _: None,
-) -> int:
-    """Compute the cells that are not kept yet.
+    kept: dict[Path, CellResult] | None = None,
+) -> list[CellResult]:
+    """The cells of tasks, in their order; computed are those that are not kept yet.
 
     Parameters
     ----------
@@ -90,94 +129,57 @@ def run_tasks(
         the feature bank.
     done : callable
         Told of each task when its file is written.
-
-    Returns
-    -------
-    int
-        How many cells were computed.
+    kept : dict, optional
+        What `read_finished` found, where it was called before.
     """
-    pending = [task for task in tasks if not is_finished(task.path)]
-    for task in pending:
+    kept = read_finished(tasks)[0] if kept is None else kept
+    pending = [task for task in tasks if task.path not in kept]
+    for task in pending[:1]:
         task.path.parent.mkdir(parents=True, exist_ok=True)
-    for finished in _computed(pending, jobs, scheduler):
-        done(finished)
-    return len(pending)
+    for task, cell in _computed(pending, jobs, scheduler):
+        kept[task.path] = cell
+        done(task)
+    return [kept[task.path] for task in tasks]
 
 
-def is_finished(path: Path) -> bool:
-    """Whether a whole cell lies at `path`; files appear under their names only when complete."""
-    return path.is_file()
-
-
-def compute(task: Task) -> Task:
+def compute(task: Task) -> CellResult:
     """Compute one cell and keep it."""
-    episodes, clinic = _draw(task), task.clinic
-    outcome = evaluate_adapter(
-        clinic, task.cell.adapter, episodes, label_noise=task.cell.label_noise, prior=task.cell.prior
-    )
-    _keep(_table(task, outcome), task.path)
-    return task
+    from fewshot_flair.adapters import get_adapter_class
+
+    cell = task.cell
+    free = get_adapter_class(cell.adapter.name).uses_unlabeled
+    episodes = draw(task.study, task.clinic, cell.scenario, cell.shots, unlabelled=free)
+    found = evaluate_adapter(
+        task.clinic,
+        cell.adapter,
+        episodes,
+        label_noise=cell.label_noise,
+        prior=cell.prior,
+        device=task.device,
+    ).named(cell.names)
+    found.write(task.path)
+    return found
 
 
-def _computed(tasks: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Task]:
+def _compute_at(place: int, task: Task) -> tuple[int, CellResult]:
+    return place, compute(task)
+
+
+def _computed(tasks: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[tuple[Task, CellResult]]:
+    if scheduler is None and jobs == 1:
+        for task in tasks:
+            yield task, compute(task)
+        return
     from joblib import Parallel, delayed, parallel_config
 
-    if scheduler is None and jobs == 1:
-        yield from map(compute, tasks)
-        return
     with ExitStack() as stack:
         settings: dict[str, Any] = {"backend": "loky", "n_jobs": jobs}
         if scheduler is not None:
-            try:
-                from distributed import Client
-            except ImportError:
-                raise InputError("--scheduler needs Dask: pip install 'fewshot-flair[distributed]'") from None
-            client = stack.enter_context(Client(scheduler))
-            settings = {"backend": "dask", "client": client, "n_jobs": -1}
+            from fewshot_flair.bank.distributed import connect
+
+            settings = {"backend": "dask", "client": stack.enter_context(connect(scheduler)), "n_jobs": -1}
         stack.enter_context(parallel_config(**settings))
         # small batches, so that the bar moves and a stopped study loses little
-        yield from Parallel(return_as="generator_unordered", batch_size=4)(delayed(compute)(t) for t in tasks)
-
-
-def _draw(task: Task) -> Episodes:
-    from fewshot_flair.episodes import EpisodeSampler, create_scenario
-
-    study, cell, clinic = task.study, task.cell, task.clinic
-    scenario = create_scenario(cell.scenario, clinic.classes, clinic.test.y)
-    sampler = EpisodeSampler(cell.shots, scenario, protocol=study.protocol, allow_fewer=study.allow_fewer)
-    groups = np.unique(clinic.train.patients, return_inverse=True)[1] if study.unit == "patient" else None
-    n_classes = len(clinic.classes)
-    unlabelled = study.unlabelled_per_class * n_classes
-    if unlabelled and study.allow_fewer:
-        drawn = sampler.sample_many(clinic.train.y, study.seeds, classes=clinic.classes, groups=groups)
-        unlabelled = min(unlabelled, len(clinic.train) - max(len(rows) for rows in drawn))
-    return sampler.sample_many(
-        clinic.train.y, study.seeds, classes=clinic.classes, unlabeled=unlabelled, groups=groups
-    )
-
-
-def _table(task: Task, outcome: Outcome) -> pa.Table:
-    import pyarrow as pa
-
-    names = task.cell.names
-    table = pa.Table.from_pylist([names | row for row in outcome.rows])
-    about = {
-        "names": names,
-        "classes": task.clinic.classes,
-        "rendered": task.clinic.provenance["data"]["rendered"],
-        "confusion": outcome.confusion.tolist(),
-        "reliability": outcome.reliability.tolist(),
-        "patient_interval": list(outcome.patient_interval),
-        "fit_seconds": outcome.fit_seconds,
-        "notes": outcome.notes,
-    }
-    return table.replace_schema_metadata({"cell": json.dumps(about, ensure_ascii=False)})
-
-
-def _keep(table: pa.Table, path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    from fewshot_flair.bank.shards import new_file
-
-    with new_file(path) as file:
-        pq.write_table(table, file)
+        run = Parallel(return_as="generator_unordered", batch_size=4)
+        for place, cell in run(delayed(_compute_at)(i, task) for i, task in enumerate(tasks)):
+            yield tasks[place], cell

@@ -12,7 +12,14 @@ from types import FunctionType
 __all__ = ["code_digest"]
 
 PACKAGE = Path(__file__).parents[1]
-PARTS = ("text/prototypes.py", "adapters", "episodes", "evaluation", "experiment/scoring.py", "experiment/cells.py")
+PARTS = (
+    "text/prototypes.py",
+    "adapters",
+    "episodes",
+    "evaluation",
+    "experiment/scoring.py",
+    "experiment/draws.py",
+)
 
 
 def code_digest(adapter: str) -> str:

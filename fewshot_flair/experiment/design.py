@@ -1,29 +1,26 @@
-"""What a study varies: read from TOML, checked before anything is computed."""
+"""What a study varies: read from TOML or made of a command's options, checked before anything is computed."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fewshot_flair import __version__
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.code import code_digest
-from fewshot_flair.experiment.scoring import AdapterSpec
+from fewshot_flair.experiment.grid import Cell, scenario_label
+from fewshot_flair.experiment.spec import AdapterSpec
+from fewshot_flair.files import read_toml
 
-CELL_FORMAT = 2
-"""Raised with whatever a cell's file holds, so that cells of another make are not taken for ours."""
+__all__ = ["DataSet", "EncoderChoice", "Study", "data_name"]
 
-__all__ = ["Cell", "DataSet", "EncoderChoice", "Study", "data_name"]
-
-Prior = Literal["none", "known", "estimated"]
+MOST_CELLS = 100_000
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Shots = Annotated[int, Field(ge=1, le=10**9)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Short = Annotated[str, Field(max_length=1000)]
 
 
 class _Strict(BaseModel):
@@ -31,13 +28,33 @@ class _Strict(BaseModel):
 
 
 class DataSet(_Strict):
-    """One data set of a study; ``manifest = "demo"`` is the embedded demo clinic."""
+    """One data set of a study: where its training, test and pool rows are, and how their tables are read.
 
-    name: str
+    ``manifest = "demo"`` is the embedded demo clinic. The fields that `Manifest.read` has too mean the same.
+
+    Attributes
+    ----------
+    test_on, test_images : str, optional
+        Another manifest to test on (its test rows, or all where it has no split), and its folder of images.
+    pool, pool_images : str, optional
+        A manifest or folder of photographs without labels, beside the rows of `manifest` that have none.
+    other_patients : bool
+        The patients of `test_on` are other people even where identifiers agree.
+    on_leak : {"refuse", "drop-train"}
+        Whether a photograph on both sides of the split ends the study, or leaves the training side.
+    train_clinics, test_clinics : list of str, optional
+        Only the rows of these values of the column ``clinic``.
+    unlabelled : int, optional
+        Instead of the study's own.
+    """
+
+    name: Short
     manifest: str
     images: str | None = None
     test_on: str | None = None
     test_images: str | None = None
+    pool: str | None = None
+    pool_images: str | None = None
     classes: list[str] | None = None
     ordered: bool = False
     image_column: str = "image"
@@ -46,8 +63,10 @@ class DataSet(_Strict):
     encoding: str | None = None
     skip_bad: bool = False
     other_patients: bool = False
+    on_leak: Literal["refuse", "drop-train"] = "refuse"
     train_clinics: list[str] | None = None
     test_clinics: list[str] | None = None
+    unlabelled: int | None = Field(default=None, ge=0)
     source: str | None = None
     licence: str | None = None
 
@@ -55,11 +74,16 @@ class DataSet(_Strict):
 class EncoderChoice(_Strict):
     """One encoder of a study; ``load`` is what `load_encoder` takes (default: the name)."""
 
-    name: str
+    name: Short
     load: str | None = None
     text_encoder: str | None = None
     precision: str | None = None
     fast: bool = False
+
+    @property
+    def asked(self) -> str:
+        """What `load_encoder` takes."""
+        return self.load or self.name
 
 
 class Study(_Strict):
@@ -75,6 +99,8 @@ class Study(_Strict):
         In the file ``"name"``, ``"name:parameter=value"`` or ``{name = ..., parameter = ...}``; the
         string ``"all"`` stands for every adapter that needs neither unlabelled images nor the text
         tower while it fits.
+    allow_fewer : bool
+        Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str
         ``"expert"`` (the dictionary's descriptions), ``"names"`` (class names alone) or a TOML file of
         ``"class" = ["description", ...]``.
@@ -83,29 +109,33 @@ class Study(_Strict):
         ``"estimated"`` (from unlabelled test images, by expectation maximisation).
     label_noise : list of float
         Share of support labels that are replaced by another class, drawn with the episode's seed.
-    unlabelled_per_class : int
-        Times C: unlabelled training images an episode, for the adapters that use them.
+    unlabelled : int, optional
+        Images without labels an episode, for the adapters that use them: from the pool, or where there is
+        none from the training images that the support set leaves. By default the whole pool, or none.
+    save : bool
+        Fit every adapter on all training rows too, test it, choose one for `predict`, and keep them all.
     published : str, optional
         JSON file of published numbers to print beside the measured ones.
     folder, text
         Where the file lies and what it says; set by `read`.
     """
 
-    name: str
-    question: str
+    name: Short
+    question: str = ""
     data: list[DataSet] = Field(min_length=1)
     encoders: list[EncoderChoice] = Field(default=[EncoderChoice(name="mini")], min_length=1)
     adapters: list[AdapterSpec] = Field(min_length=1)
-    shots: list[int] = Field(default=[1, 2, 4, 8, 16], min_length=1)
+    shots: list[Shots] = Field(default=[1, 2, 4, 8, 16], min_length=1)
     scenarios: list[str | dict[str, Any]] = Field(default=["standard"], min_length=1)
-    seeds: list[int] = Field(default=list(range(20)), min_length=1)
+    seeds: list[Seed] = Field(default=list(range(20)), min_length=1, max_length=100_000)
     protocol: str = "fewshot-flair"
     unit: Literal["image", "patient"] = "image"
-    allow_fewer: bool = True
+    allow_fewer: bool = False
     prompts: list[str] = Field(default=["expert"], min_length=1)
-    prior: list[Prior] = Field(default=["none"], min_length=1)
-    label_noise: list[float] = Field(default=[0.0], min_length=1)
-    unlabelled_per_class: int = Field(default=0, ge=0)
+    prior: list[Literal["none", "known", "estimated"]] = Field(default=["none"], min_length=1)
+    label_noise: list[Share] = Field(default=[0.0], min_length=1)
+    unlabelled: int | None = Field(default=None, ge=0)
+    save: bool = False
     published: str | None = None
     folder: Path = Path()
     text: str = ""
@@ -122,7 +152,11 @@ class Study(_Strict):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
-        return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value > 100_000:
+                raise ValueError(f"{value:,} support sets are too many; give at most 100,000")
+            return list(range(value))
+        return value
 
     @field_validator("encoders", mode="before")
     @classmethod
@@ -139,9 +173,7 @@ class Study(_Strict):
 
             infos = [a for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower)]
             return [AdapterSpec(about.name) for about in infos]
-        if not isinstance(value, list):
-            return value
-        return [_adapter(item) for item in value]
+        return [AdapterSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 
     @field_validator("shots", "seeds")
     @classmethod
@@ -149,27 +181,6 @@ class Study(_Strict):
         if len(set(value)) < len(value):
             raise ValueError("a value is there twice")
         return sorted(value)
-
-    @field_validator("seeds")
-    @classmethod
-    def _not_negative(cls, value: list[int]) -> list[int]:
-        if value[0] < 0:
-            raise ValueError("seeds are not negative")
-        return value
-
-    @field_validator("shots")
-    @classmethod
-    def _positive(cls, value: list[int]) -> list[int]:
-        if value[0] < 1:
-            raise ValueError("shots are at least 1; zero-shot is an adapter")
-        return value
-
-    @field_validator("label_noise")
-    @classmethod
-    def _rates(cls, value: list[float]) -> list[float]:
-        if not all(0 <= rate < 1 for rate in value):
-            raise ValueError("a rate of label noise is at least 0 and below 1")
-        return value
 
     @model_validator(mode="after")
     def _names_differ(self) -> Study:
@@ -184,6 +195,8 @@ class Study(_Strict):
             twice = [name for name in found if found.count(name) > 1]
             if twice:
                 raise ValueError(f"{what}: {twice[0]!r} is there twice; names must differ")
+        if (n := sum(1 for _ in itertools.islice(self.cells(), MOST_CELLS + 1))) > MOST_CELLS:
+            raise ValueError(f"this grid has more than {n - 1:,} cells; make several studies of it")
         return self
 
     @classmethod
@@ -200,11 +213,7 @@ class Study(_Strict):
         path = Path(path)
         if not path.is_file():
             raise MissingFileError(f"no study file {path}; give a TOML file (see recipes/)")
-        try:
-            text = path.read_text(encoding="utf-8")
-            entries = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not TOML: {error}") from error
+        text, entries = read_toml(path)
         return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
 
     @classmethod
@@ -215,9 +224,12 @@ class Study(_Strict):
         except ValidationError as error:
             lines = [
                 f"{'.'.join(str(part) for part in found['loc']) or 'study'}: {found['msg']}"
-                for found in error.errors()
+                for found in error.errors(include_url=False, include_input=False)
             ]
-            raise InputError(f"{where}: " + "; ".join(lines)) from error
+            shown = [*lines[:20], *([f"and {len(lines) - 20} more"] if len(lines) > 20 else [])]
+            raise InputError(f"{where}: " + "; ".join(shown)) from error
+        except TypeError as error:  # a key that no keyword can be
+            raise InputError(f"{where}: {error}") from error
 
     def changed(
         self,
@@ -227,7 +239,6 @@ class Study(_Strict):
         adapters: Sequence[str] = (),
         shots: Sequence[int] = (),
         seeds: int | None = None,
-        ordered: bool = False,
         table: Mapping[str, Any] | None = None,
     ) -> Study:
         """The same study on other data, or a cut of it; what is empty stays.
@@ -236,21 +247,20 @@ class Study(_Strict):
         ----------
         on : sequence of str
             Manifests (relative to where one is, not to the study's file), or "demo".
-        ordered : bool
-            State that the classes of all data sets are grades in their order.
         table : mapping, optional
-            Further entries of `DataSet` for the manifests of `on`: classes, encoding, names of columns.
+            Further entries of `DataSet` for the manifests of `on`: classes, encoding, names of columns;
+            ``ordered`` is for all data sets.
         """
         entries = self.model_dump()
+        table = dict(table or {})
         if on:
-            places = [(m, m if m == "demo" else str(Path(m).resolve())) for m in on]
             names = [data_name(m) for m in on]
             names = [m if names.count(name) > 1 else name for m, name in zip(on, names, strict=True)]
             entries["data"] = [
-                {**(table or {}), "name": name, "manifest": place}
-                for name, (_, place) in zip(names, places, strict=True)
+                {**table, "name": name, "manifest": m if m == "demo" else str(Path(m).resolve())}
+                for name, m in zip(names, on, strict=True)
             ]
-        if ordered:
+        elif table.get("ordered"):
             entries["data"] = [dict(data) | {"ordered": True} for data in entries["data"]]
         if encoders:
             entries["encoders"] = [{"name": name} for name in encoders]
@@ -265,76 +275,16 @@ class Study(_Strict):
     def cells(self) -> Iterator[Cell]:
         """Every combination, data set by data set, adapters innermost."""
         grid = itertools.product(
-            self.data, self.encoders, self.prompts, self.scenarios, self.label_noise, self.shots,
-            self.adapters, self.prior,
+            [data.name for data in self.data], [encoder.name for encoder in self.encoders], self.prompts,
+            self.scenarios, self.label_noise, self.shots, self.adapters, self.prior,
         )  # fmt: skip
         for combination in grid:
             yield Cell(*combination)
 
-    def common(self) -> dict[str, Any]:
-        """What all cells share and their results depend on."""
-        return {
-            "seeds": self.seeds,
-            "protocol": self.protocol,
-            "unit": self.unit,
-            "allow_fewer": self.allow_fewer,
-            "unlabelled_per_class": self.unlabelled_per_class,
-        }
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One combination of a study: all its seeds are computed at once."""
-
-    data: DataSet
-    encoder: EncoderChoice
-    prompts: str
-    scenario: str | dict[str, Any]
-    label_noise: float
-    shots: int
-    adapter: AdapterSpec
-    prior: Prior
-
-    def key(self, common: dict[str, Any], fingerprints: Sequence[str]) -> str:
-        """Digest of everything its results depend on: 16 hex digits, the name of its file."""
-        parts = {
-            "made_by": [CELL_FORMAT, __version__, code_digest(self.adapter.name)],
-            "common": common,
-            "fingerprints": list(fingerprints),
-            "clinics": [self.data.train_clinics, self.data.test_clinics],
-            "prompts": self.prompts,
-            "scenario": self.scenario,
-            "label_noise": self.label_noise,
-            "shots": self.shots,
-            "adapter": [self.adapter.name, self.adapter.params],
-            "names": self.names,
-            "prior": self.prior,
-        }
-        text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def names(self) -> dict[str, Any]:
-        """The columns that tell this cell's rows from others'."""
-        return {
-            "data": self.data.name,
-            "encoder": self.encoder.name,
-            "prompts": Path(self.prompts).stem if self.prompts not in ("expert", "names") else self.prompts,
-            "scenario": scenario_label(self.scenario),
-            "label_noise": self.label_noise,
-            "prior": self.prior,
-            "shots": self.shots,
-            "adapter": self.adapter.label,
-        }
-
-
-def scenario_label(scenario: str | dict[str, Any]) -> str:
-    """A scenario in a word: its name, or its kind and settings."""
-    if isinstance(scenario, str):
-        return scenario
-    settings = {key: value for key, value in scenario.items() if key not in ("kind", "label")}
-    default = f"{scenario.get('kind', '?')}({', '.join(f'{k}={v}' for k, v in settings.items())})"
-    return str(scenario.get("label", default))
+    def unlabelled_on(self, data: str) -> int | None:
+        """Images without labels that an episode on this data set gets; None: the whole pool."""
+        own = next(each.unlabelled for each in self.data if each.name == data)
+        return self.unlabelled if own is None else own
 
 
 def data_name(manifest: str) -> str:
@@ -342,16 +292,4 @@ def data_name(manifest: str) -> str:
     if manifest == "demo":
         return "demo clinic"
     path = Path(manifest).resolve()
-    return path.parent.name if path.stem in ("manifest", "labels", "data") else path.stem
-
-
-def _adapter(item: Any) -> Any:
-    if isinstance(item, str):
-        return AdapterSpec.parse(item)
-    if isinstance(item, dict) and set(item) == {"name", "params"}:
-        return AdapterSpec(item["name"], item["params"])
-    if isinstance(item, dict) and isinstance(item.get("name"), str):
-        # TOML has no null
-        given = {key: None if value == "None" else value for key, value in item.items() if key != "name"}
-        return AdapterSpec(item["name"], given)
-    return item
+    return (path.parent.name if path.stem in ("manifest", "labels", "data") else path.stem) or str(path)

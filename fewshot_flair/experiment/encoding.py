@@ -1,231 +1,226 @@
-"""From a data set's description to a clinic whose photographs are encoded."""
+"""From a data set's tables to a clinic whose photographs are encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.clinic import EncodedClinic, encode_clinic, text_digest
+from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, joined
 from fewshot_flair.experiment.design import DataSet, EncoderChoice
-from fewshot_flair.experiment.imported import FEATURES, holds_features, imported_clinic
+from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
+from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features
+from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
 
 if TYPE_CHECKING:
+    from fewshot_flair.bank import Extraction, FeatureBank
     from fewshot_flair.data import Manifest
+    from fewshot_flair.encoders.base import Encoder
 
-__all__ = ["check_choice", "prepare_clinic", "read_manifests"]
+__all__ = ["Encoding", "check_choice", "encode", "with_text"]
 
 
-def read_manifests(
-    data: DataSet, folder: Path = Path(), progress: Any = None
-) -> tuple[Manifest, Manifest] | None:
-    """Read the training and the test rows of a data set.
+@dataclass(frozen=True)
+class Encoding:
+    """Where and how photographs are encoded, which changes no result.
 
-    Parameters
+    Attributes
     ----------
-    folder : Path
-        What relative paths start from.
-    progress : optional
-        Told how far the demo clinic's rendering is, the first time.
+    cache : Path, optional
+        Folder of the feature banks.
+    batch_size, workers : int, optional
+        Images a forward pass, threads that prepare images.
+    """
 
-    Returns
-    -------
-    pair of Manifest, or None
-        None for files of features (``.npz``), which `prepare_clinic` reads itself.
+    cache: Path | None = None
+    device: str = "cpu"
+    batch_size: int | None = None
+    workers: int | None = None
+    loaded: dict[EncoderChoice, Encoder] = field(default_factory=dict, compare=False)
+
+    def encoder(self, choice: EncoderChoice) -> Encoder:
+        """The encoder of a choice, loaded once."""
+        from fewshot_flair.encoders import load_encoder
+
+        if choice not in self.loaded:
+            self.loaded[choice] = load_encoder(
+                choice.asked,
+                text_encoder=choice.text_encoder,
+                device=self.device,
+                precision=choice.precision,
+                fast=choice.fast,
+            )
+        return self.loaded[choice]
+
+
+def encode(
+    data: DataSet, choice: EncoderChoice, sources: Sources, how: Encoding, progress: Any = None
+) -> Clinic:
+    """Encode what the bank lacks of all sides, and join rows with features; texts come by `with_text`.
 
     Raises
     ------
-    InputError, MissingFileError
-        As `Manifest.read`; a patient on both sides is found here.
-    """
-    from fewshot_flair.data import Manifest
-    from fewshot_flair.rendering.demo import demo_clinic
-
-    if holds_features(data.manifest):
-        return None
-
-    def read(where: str, images: str | None, classes: list[str] | None) -> Manifest:
-        if where != "demo" and not (folder / where).exists() and data.source:
-            raise MissingFileError(
-                f"data set {data.name}: no manifest {folder / where}; the photographs are at {data.source} "
-                f"(licence: {data.licence}); write their table there with the columns {data.image_column} and "
-                f"{data.label_column} (classes: {', '.join(data.classes or ['any'])}), or run the study on "
-                "other data (--on demo)"
-            )
-        return Manifest.read(
-            demo_clinic(progress=progress) if where == "demo" else folder / where,
-            images=folder / images if images else None,
-            image_column=data.image_column,
-            label_column=data.label_column,
-            patient_column=data.patient_column,
-            classes=classes,
-            ordered=data.ordered,
-            encoding=data.encoding,
-            skip_bad=data.skip_bad,
-        )
-
-    first = read(data.manifest, data.images, data.classes)
-    if data.test_on is None:
-        return first.split("train"), first.split("test")
-    other = read(data.test_on, data.test_images, first.classes)
-    return (
-        first.split("train") if first.has_split else first,
-        other.split("test") if other.has_split else other,
-    )
-
-
-def prepare_clinic(
-    data: DataSet,
-    choice: EncoderChoice,
-    manifests: tuple[Manifest, Manifest] | None = None,
-    *,
-    folder: Path = Path(),
-    prompts: str | Mapping[str, list[str]] = "expert",
-    cache: Path | None = None,
-    device: str = "cpu",
-    batch_size: int | None = None,
-    workers: int | None = None,
-    progress: Any = None,
-    before: Callable[[bool], Any] = lambda _: None,
-) -> EncodedClinic:
-    """Encode what the bank lacks of both manifests, and join rows with features.
-
-    Files of features (see `imported_clinic`) take the place of manifests where the encoder is called
-    ``features``, and nothing is encoded.
-
-    Parameters
-    ----------
-    manifests : pair of Manifest, optional
-        What `read_manifests` gave, where it was called before.
-    folder : Path
-        What relative paths start from.
-    before : callable
-        Told whether the encoder has a text tower before anything is encoded; may raise.
-
-    Returns
-    -------
-    EncodedClinic
-        With the provenance that results record: fingerprints, counts, skipped rows.
+    InputError
+        If a patient or an image is on both sides, a side is empty, or classes differ.
     """
     from fewshot_flair.bank import FeatureBank, extract
-    from fewshot_flair.encoders import load_encoder
 
-    manifests = manifests or read_manifests(data, folder)
-    check_choice(data, choice)
-    if manifests is None:
-        if prompts != "expert":
-            raise InputError(f"data set {data.name}: prompts cannot vary, as the features brought their own")
-        clinic = imported_clinic(data, folder, cache)
-        before(clinic.text is not None)
-        return clinic
-    train, test = manifests
-    encoder = load_encoder(
-        choice.load or choice.name,
-        text_encoder=choice.text_encoder,
-        device=device,
-        precision=choice.precision,
-        fast=choice.fast,
-    )
-    before(encoder.has_text)
-    bank = FeatureBank.open(cache, encoder)
-    extracted = extract(
-        [train, test],
+    train, test = sources.train, sources.test
+    if train.classes != test.classes:
+        raise InputError(
+            f"the training classes {train.classes} and the test classes {test.classes} differ; "
+            "give both manifests the same --classes"
+        )
+    encoder = how.encoder(choice)
+    bank = FeatureBank.open(how.cache, encoder)
+    done = extract(
+        sources.all,
         encoder,
         bank,
-        batch_size=batch_size,
-        workers=workers,
+        batch_size=how.batch_size,
+        workers=how.workers,
         progress=progress,
         skip_bad=data.skip_bad,
     )
-    clinic = encode_clinic(
-        train,
-        test,
-        encoder,
-        bank,
-        extracted.keys,
-        name=data.name,
-        prompts=prompts,
-        other_patients=data.other_patients,
-    )
-    clinic = _only_clinics(clinic, data.train_clinics, data.test_clinics)
-    # both sides of one manifest bring its skipped rows
-    skipped = list(dict.fromkeys([*train.skipped, *test.skipped, *extracted.skipped]))
-    provenance = {
-        "data": {
-            "name": data.name,
-            "rendered": _is_rendered(train) or _is_rendered(test),
-            "split_given": data.test_on is not None or train.split_given,
-            "train": _described(train, clinic, "train"),
-            "test": _described(test, clinic, "test"),
-        },
-        "encoder": {
-            "name": encoder.name,
-            "fingerprint_id": encoder.fingerprint_id,
-            "fingerprint": encoder.fingerprint,
-        },
-        "extraction": {"encoded": extracted.encoded, "from_bank": extracted.cached},
-        "twins": [list(pair) for pair in extracted.twins],
-        "prompts": prompts
-        if isinstance(prompts, str)
-        else {name: list(texts) for name, texts in prompts.items()},
-        "text_digest": text_digest(clinic.text),
-        "skipped": [{"row": s.row, "image": s.image, "reason": s.reason} for s in skipped],
+    sides = {
+        "train": _only(data, _rows(train, done, bank), "train", data.train_clinics),
+        "test": _only(
+            data,
+            _rows(test, done, bank, "tested: " if data.other_patients else ""),
+            "test",
+            data.test_clinics,
+        ),
     }
-    return replace(clinic, provenance=provenance)
+    pool, remarks = _pool(sources, done, bank, sides["test"])
+    if data.on_leak == "drop-train":
+        sides["train"], dropped = _without_tested(sides["train"], sides["test"])
+        remarks += dropped
+    check_sides(data.name, train.classes, sides["train"], sides["test"])
+    skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
+    return Clinic(
+        data.name, train.classes, train.ordinal, sides["train"], sides["test"], pool,
+        encoder.feature_dims, None, encoder if encoder.has_text else None,
+        Provenance(
+            data=data.name,
+            prompts="",
+            rendered=sources.rendered,
+            brought=False,
+            split_given=sources.split_given,
+            train=_side(train, sides["train"], train.classes),
+            test=_side(test, sides["test"], train.classes),
+            pool=None if pool is None else _side(sources.pools[0], pool, train.classes),
+            encoder=EncoderMade(
+                name=choice.name, fingerprint_id=encoder.fingerprint_id, fingerprint=dict(encoder.fingerprint)
+            ),
+            feature_dims=dict(encoder.feature_dims),
+            encoded=done.encoded,
+            from_bank=done.cached,
+            twins=[(str(one), str(other)) for one, other in done.twins],
+            descriptions={},
+            has_text=encoder.has_text,
+            text_digest=text_digest(None),
+            skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
+            remarks=remarks,
+        ),
+    )  # fmt: skip
+
+
+def with_text(clinic: Clinic, name: str, prompts: Prompts) -> Clinic:
+    """The same clinic with its classes' prototypes, from the bank where it has them, else from the tower."""
+    if clinic.provenance.brought:
+        if prompts != "expert":
+            raise InputError(
+                f"data set {clinic.name}: prompts cannot vary, as the features brought their own"
+            )
+        return clinic
+    if clinic.tower is None:
+        told = clinic.provenance.model_copy(update={"prompts": name})
+        return replace(clinic, provenance=told)
+    texts = described(clinic.classes, prompts)
+    text = text_prototypes(clinic.tower, clinic.train.bank, texts)
+    told = clinic.provenance.model_copy(
+        update={"prompts": name, "descriptions": texts, "text_digest": text_digest(text)}
+    )
+    return replace(clinic, text=text, provenance=told)
 
 
 def check_choice(data: DataSet, choice: EncoderChoice) -> None:
     """Raise where an encoder is named for features that were brought, or none for photographs."""
     brought = holds_features(data.manifest)
-    asked = choice.load or choice.name
-    if brought and asked != FEATURES:
+    if brought and choice.asked != FEATURES:
         raise InputError(
-            f"data set {data.name}: {data.manifest} holds features already, so no encoder {asked!r} is needed; "
-            f'write {FEATURES} instead (--encoder {FEATURES}; in a study, {{name = ..., load = "{FEATURES}"}})'
+            f"data set {data.name}: {data.manifest} holds features already, so no encoder {choice.asked!r} is "
+            f'needed; write {FEATURES} instead (--encoder {FEATURES}; in a study, {{name = ..., load = "{FEATURES}"}})'
         )
-    if not brought and asked == FEATURES:
+    if not brought and choice.asked == FEATURES:
         raise InputError(
             f"data set {data.name}: {data.manifest} holds photographs, which an encoder must encode; "
             f"{FEATURES!r} goes with .npz files of features, and one study has one kind of data"
         )
 
 
-def _is_rendered(manifest: Manifest) -> bool:
-    """Whether the photographs were drawn by `data.rendered`, which leaves its description beside them."""
-    return (manifest.path.parent / "clinics.json").is_file()
+def _rows(manifest: Manifest, done: Extraction, bank: FeatureBank, prefix: str = "") -> Rows:
+    frame = manifest.frame
+    known = np.array([str(path) in done.keys for path in frame["path"]], dtype=bool)
+    frame, y = frame[known], manifest.y[known]
+    patients = [
+        f"{prefix}{patient}" if patient else f"image {path}"
+        for patient, path in zip(frame["patient_id"], frame["path"], strict=True)
+    ]
+    return Rows(
+        y=np.asarray(y, dtype=np.int64),
+        images=[str(image) for image in frame["image"]],
+        patients=patients,
+        clinics=[str(clinic) for clinic in frame["clinic"]],
+        keys=[done.keys[str(path)] for path in frame["path"]],
+        bank=bank,
+    )
 
 
-def _described(manifest: Manifest, clinic: EncodedClinic, side: str) -> dict[str, Any]:
-    rows = getattr(clinic, side)
+def _pool(sources: Sources, done: Extraction, bank: FeatureBank, test: Rows) -> tuple[Rows | None, list[str]]:
+    """The rows without labels, each photograph once, but for those of test patients and test photographs."""
+    if not sources.pools:
+        return None, []
+    pool = joined([_rows(manifest, done, bank) for manifest in sources.pools])
+    tested, keys = set(test.patients), set(test.keys)
+    kept = [
+        i
+        for i, (patient, key) in enumerate(zip(pool.patients, pool.keys, strict=True))
+        if patient not in tested and key not in keys
+    ]
+    said = [f"{len(kept)} images without a label are the pool: adapters that can learn from them"]
+    if len(kept) < len(pool):
+        said.append(
+            f"{len(pool) - len(kept)} images without a label are of test patients and were left out of the pool"
+        )
+    return (pool.take(np.array(kept, dtype=np.int64)) if kept else None), said
+
+
+def _without_tested(train: Rows, test: Rows) -> tuple[Rows, list[str]]:
+    tested = set(test.keys)
+    keep = np.flatnonzero([key not in tested for key in train.keys])
+    if len(keep) == len(train):
+        return train, []
+    gone = ", ".join(image for image, key in zip(train.images, train.keys, strict=True) if key in tested)
+    return train.take(keep), [
+        f"{len(train) - len(keep)} training photographs are tested on too and were dropped from training: {gone}"
+    ]
+
+
+def _side(manifest: Manifest, rows: Rows, classes: list[str]) -> Any:
     named = bool((manifest.frame["patient_id"] != "").any())
-    counts = np.bincount(rows.y, minlength=len(clinic.classes)).tolist()
-    return {
-        "path": str(manifest.path),
-        "fingerprint": manifest.fingerprint,
-        "images": len(rows),
-        "patients": len(set(rows.patients)) if named else None,
-        "counts": dict(zip(clinic.classes, counts, strict=True)),
-    }
+    return side_of(rows, manifest.path, manifest.fingerprint, classes, named=named)
 
 
-def _only_clinics(
-    clinic: EncodedClinic, train: Iterable[str] | None, test: Iterable[str] | None
-) -> EncodedClinic:
+def _only(data: DataSet, rows: Rows, side: str, wanted: list[str] | None) -> Rows:
     """Only the rows of the named clinics (the ``clinic`` column), to adapt in one and test in another."""
-    sides = {}
-    for side, wanted in (("train", train), ("test", test)):
-        rows = getattr(clinic, side)
-        if wanted is not None:
-            keep = np.flatnonzero(np.isin(rows.clinics, list(wanted)))
-            if not len(keep):
-                known = ", ".join(sorted(set(rows.clinics)))
-                raise InputError(
-                    f"{clinic.name}: no {side} row of clinic {', '.join(wanted)}; there are {known}"
-                )
-            rows = rows.take(keep)
-        sides[side] = rows
-    return replace(clinic, **sides)
+    if wanted is None:
+        return rows
+    keep = np.flatnonzero(np.isin(rows.clinics, wanted))
+    if not len(keep):
+        known = ", ".join(sorted(set(rows.clinics)))
+        raise InputError(f"{data.name}: no {side} row of clinic {', '.join(wanted)}; there are {known}")
+    return rows.take(keep)

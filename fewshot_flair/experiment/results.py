@@ -1,118 +1,223 @@
-"""A study's results: one table of a row a seed, and one of a row a cell."""
+"""A study's results: one table of a row a seed, what each cell says, and the record of how they were made."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.design import CELL_FORMAT
+from fewshot_flair.experiment.provenance import Provenance
+from fewshot_flair.files import read_signed, write_signed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fewshot_flair.experiment.cells import Task
+__all__ = ["FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
 
-__all__ = ["SETTING", "CellSummary", "StudyResults", "assemble"]
-
-SETTING = ["data", "encoder", "prompts", "scenario", "label_noise", "prior", "shots"]
-"""The columns that name a setting; with ``adapter`` they name a cell, with ``seed`` a row."""
+FORMAT = "fewshot-flair run 2"
+"""Raised with whatever a run's folder holds, so that folders of another make are not taken for ours."""
 
 
 @dataclass(frozen=True)
-class CellSummary:
-    """What a cell leaves beside its rows: see `evaluate.Outcome` for the arrays."""
+class CellResult:
+    """How an adapter did over B support-set draws on one test set.
+
+    Attributes
+    ----------
+    names : dict
+        The columns that name the cell (see `grid.SETTING`), with ``adapter``.
+    classes : list of C str
+    rows : list of B dict
+        One a seed, with the columns of `scoring.result_columns` (support counts as labelled).
+    confusion : float64 array of shape (C, C)
+        Images, averaged over the draws; rows are the truth.
+    reliability : float64 array of shape (3, 15)
+        Summed over the draws (see `evaluation.metrics.reliability_bins`).
+    patient_interval : (float, float)
+        Cluster bootstrap over test patients of the mean balanced accuracy; NaN with one patient.
+    fit_seconds : float
+        Wall time of all fits over their number.
+    notes : list of str
+        What the adapter warned of, such as a fall-back.
+    """
 
     names: dict[str, Any]
     classes: list[str]
-    rendered: bool
+    rows: list[dict[str, Any]]
     confusion: NDArray[np.float64]
     reliability: NDArray[np.float64]
     patient_interval: tuple[float, float]
     fit_seconds: float
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Keep it in a file with a digest."""
+        arrays = {"confusion": self.confusion.tolist(), "reliability": self.reliability.tolist()}
+        write_signed(path, {"format": FORMAT, **vars(self), **arrays})
+
+    @classmethod
+    def read(cls, path: Path) -> CellResult:
+        """What `write` kept; InputError where it is damaged or of another make."""
+        kept = read_signed(path)
+        if not isinstance(kept, dict) or kept.pop("format", None) != FORMAT:
+            raise InputError(f"{path} was written by another version")
+        arrays = {name: np.array(kept[name], dtype=np.float64) for name in ("confusion", "reliability")}
+        return cls(**(kept | arrays | {"patient_interval": tuple(kept["patient_interval"])}))
+
+    def named(self, names: Mapping[str, Any]) -> CellResult:
+        """The same with the names of a cell."""
+        return replace(self, names=dict(names))
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TestFigures(_Record):
+    """What a saved adapter does on the test rows; shares between 0 and 1, None where undefined.
+
+    Attributes
+    ----------
+    low, high : float or None
+        95 % interval of balanced accuracy over test patients.
+    recall, specificity : dict of str to float
+    confusion : list of C lists of C int
+        Rows are the truth.
+    """
+
+    __test__ = False  # no test case, whatever its name
+
+    balanced_accuracy: float | None
+    low: float | None
+    high: float | None
+    accuracy: float | None
+    quadratic_kappa: float | None
+    macro_f1: float | None
+    macro_auroc: float | None
+    log_loss: float | None
+    brier_score: float | None
+    expected_calibration_error: float | None
+    recall: dict[str, float | None]
+    specificity: dict[str, float | None]
+    confusion: list[list[int]]
+
+
+class Saved(_Record):
+    """An adapter fitted on all training rows and kept.
+
+    Attributes
+    ----------
+    folder : str
+        Where it lies, from the run's folder.
+    cross_validation : float or None
+        Balanced accuracy over the training rows, each predicted by a fit without its patient.
+    """
+
+    folder: str
+    training_images: int
+    cross_validation: float | None
+    test: TestFigures
+
+
+class RunRecord(_Record):
+    """The content of ``run.json``.
+
+    Attributes
+    ----------
+    study : dict
+        The plan (see `Study`), and its text as it was given.
+    cells : list of str
+        File names below ``cells/``, in the study's order.
+    saved : dict of str to Saved
+        Adapters by label; empty unless the study saves them.
+    default_adapter : str or None
+        What `predict` takes, and by what rule it was chosen.
+    verdict : str
+        Whether adaptation beats zero-shot, in a sentence; empty where that was not asked.
+    digests : dict of str to str
+        Hex sha256 of the tables beside it.
+    """
+
+    format: str = FORMAT
+    study: dict[str, Any]
+    study_text: str = ""
+    command: str = ""
+    published: dict[str, Any] | None = None
+    clinics: list[Provenance]
+    left_out: list[str] = []
+    versions: dict[str, str] = {}
+    cells: list[str] = []
+    saved: dict[str, Saved] = {}
+    default_adapter: str | None = None
+    default_rule: str = ""
+    verdict: str = ""
+    digests: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """The record of a finished run; MissingFileError or InputError that name the folder."""
+        from fewshot_flair.files import read_json
+
+        path = Path(folder) / "run.json"
+        if not path.is_file():
+            raise MissingFileError(
+                f"{folder} holds no finished run: there is no run.json (give what `fewshot-flair adapt --out` or "
+                "`study --out` wrote)"
+            )
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise InputError(f"{path} is not the record of a run, or of one by another version; run it again")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InputError(f"{path} is damaged ({where}: {first['msg']}); run it again") from error
 
 
 @dataclass(frozen=True)
 class StudyResults:
-    """A finished study: rows, cell summaries, and the record of how they were made.
+    """A finished study.
 
     Attributes
     ----------
     rows : DataFrame
-        `SETTING`, ``adapter``, ``seed``, then the metrics and one column a class for recall,
-        specificity and support.
-    cells : list of CellSummary
+        `grid.SETTING`, ``adapter``, ``seed``, then the metrics and one column a class for recall,
+        specificity and support. It holds nothing that differs from run to run (fit times are in the
+        cells), so that a study that was killed and went on ends in the same table as one that was not.
+    cells : list of CellResult
         In the study's order.
-    record : dict
-        The content of ``study.json``.
+    record : RunRecord
     """
 
     rows: pd.DataFrame
-    cells: list[CellSummary]
-    record: dict[str, Any]
+    cells: list[CellResult]
+    record: RunRecord
 
     @classmethod
-    def read(cls, folder: Path) -> StudyResults:
-        """Read what `fewshot-flair study` wrote; MissingFileError where it has not finished."""
+    def of(cls, cells: list[CellResult], record: RunRecord) -> StudyResults:
+        """Join cells in the study's order."""
         import pandas as pd
 
-        path = folder / "study.json"
-        if not path.is_file() or not (folder / "results.parquet").is_file():
-            raise MissingFileError(
-                f"{folder} holds no finished study; run `fewshot-flair study STUDY.toml --out {folder}`"
-            )
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record.get("cell_format") != CELL_FORMAT:
-            raise InputError(f"{folder}: this study was written by another version; run it again")
-        cells = [_summary(folder / "cells" / name)[0] for name in record["cells"]]
-        return cls(pd.read_parquet(folder / "results.parquet"), cells, record)
+        return cls(pd.DataFrame([cell.names | row for cell in cells for row in cell.rows]), cells, record)
 
-
-def assemble(tasks: Sequence[Task], out: Path, record: dict[str, Any]) -> StudyResults:
-    """Join finished cells in the study's order; write ``results.parquet``, ``results.csv``, ``study.json``.
-
-    The rows hold nothing that differs from run to run (fit times are in the cells' summaries), so that a
-    study that was killed and went on ends in the same tables as one that was not.
-    """
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    read = [_summary(task.path) for task in tasks]
-    rows = pa.concat_tables(
-        [table.replace_schema_metadata(None) for _, table in read], promote_options="permissive"
-    )
-    pq.write_table(rows, out / "results.parquet")
-    frame = rows.to_pandas()
-    frame.to_csv(out / "results.csv", index=False, float_format="%.6g")
-    record = record | {"cell_format": CELL_FORMAT, "cells": [task.path.name for task in tasks]}
-    text = json.dumps(record, indent=2, ensure_ascii=False, default=str)
-    (out / "study.json").write_text(text + "\n", encoding="utf-8")
-    seconds = pd.DataFrame([cell.names | {"fit_seconds": cell.fit_seconds} for cell, _ in read])
-    seconds.to_csv(out / "fit_seconds.csv", index=False, float_format="%.3g")
-    return StudyResults(frame, [cell for cell, _ in read], record)
-
-
-def _summary(path: Path) -> tuple[CellSummary, Any]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    about = json.loads((table.schema.metadata or {})[b"cell"])
-    cell = CellSummary(
-        names=about["names"],
-        classes=about["classes"],
-        rendered=about["rendered"],
-        confusion=np.array(about["confusion"]),
-        reliability=np.array(about["reliability"]),
-        patient_interval=(about["patient_interval"][0], about["patient_interval"][1]),
-        fit_seconds=about["fit_seconds"],
-        notes=about["notes"],
-    )
-    return cell, table
+    @classmethod
+    def read(cls, folder: str | Path) -> StudyResults:
+        """Read a finished run's cells again; InputError where one is damaged, MissingFileError where it is gone."""
+        record = RunRecord.read(Path(folder))
+        cells = []
+        for name in record.cells:
+            path = Path(folder) / "cells" / Path(name).name
+            try:
+                cells.append(CellResult.read(path))
+            except FileNotFoundError as error:
+                raise MissingFileError(f"{path} is gone; the study's command computes it again") from error
+            except InputError as error:
+                raise InputError(f"{error}; the study's command computes just this cell again") from error
+        return cls.of(cells, record)

@@ -1,53 +1,84 @@
-"""A whole study: read the data, check them, encode what is not encoded, compute, join."""
+"""A whole study: read the data, check them, encode what is not encoded, compute, keep."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import tomllib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
-from fewshot_flair.adapters import get_adapter_class
-from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.cells import Task, is_finished, plan_tasks, run_tasks
-from fewshot_flair.experiment.clinic import EncodedClinic
-from fewshot_flair.experiment.design import Study
-from fewshot_flair.experiment.encoding import check_choice, prepare_clinic, read_manifests
-from fewshot_flair.experiment.folder import check_writable, versions
-from fewshot_flair.experiment.results import StudyResults, assemble
-from fewshot_flair.report.published import read_published
+from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
+from fewshot_flair.experiment.clinic import Clinic
+from fewshot_flair.experiment.design import DataSet, EncoderChoice, Study
+from fewshot_flair.experiment.draws import check_draws, sampler_of
+from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
+from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
+from fewshot_flair.experiment.imported import imported_clinic
+from fewshot_flair.experiment.results import RunRecord, StudyResults
+from fewshot_flair.experiment.sources import Sources, holds_features, read_sources
+from fewshot_flair.experiment.spec import usable_adapters
+from fewshot_flair.text.prompts import read_prompts
 
-__all__ = ["Steps", "read_prompts", "run_study"]
+__all__ = ["Steps", "load_clinics", "run_study"]
 
 
 class Steps(Protocol):
     """What a study tells while it runs; a command shows it."""
 
+    def rendering(self) -> AbstractContextManager[Any]:
+        """Give the callback that is told how far the demo clinic's rendering is."""
+        ...
+
     def extraction(self, name: str) -> AbstractContextManager[Any]:
         """Give the progress callback of `extract`, for one data set and encoder."""
+        ...
+
+    def clinic(self, clinic: Clinic) -> None:
+        """Told of each data set when it is encoded."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Told what else a user should know."""
         ...
 
     def cells(self, finished: int, total: int) -> Callable[[Task], None]:
         """Told before the cells start; what it returns is called for each that is done."""
         ...
 
+    def doing(self, text: str) -> None:
+        """Told what is being done after the cells."""
+        ...
+
 
 class _Silent:
+    def rendering(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def extraction(self, name: str) -> AbstractContextManager[Any]:
         return nullcontext()
 
+    def clinic(self, clinic: Clinic) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
     def cells(self, finished: int, total: int) -> Callable[[Task], None]:
         return lambda _: None
+
+    def doing(self, text: str) -> None:
+        pass
 
 
 def run_study(
     study: Study,
     out: str | Path,
     *,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    workers: int | None = None,
     jobs: int = 1,
     scheduler: str | None = None,
     steps: Steps | None = None,
@@ -58,9 +89,13 @@ def run_study(
     Parameters
     ----------
     out : path
-        Folder of the study; its tables are ``results.parquet`` and ``results.csv``.
-    cache : Path, optional
+        Folder of the run (docs/interfaces.md says what it holds).
+    cache : path, optional
         Where the feature bank is.
+    device : str
+        What encodes and fits: ``"cpu"``, ``"cuda"``, ….
+    batch_size, workers : int, optional
+        Images a forward pass, threads that prepare images.
     jobs : int
         Processes that compute cells.
     scheduler : str, optional
@@ -74,90 +109,145 @@ def run_study(
         Before anything is computed: a patient on both sides of a split, bad rows, an unknown name.
     """
     out = Path(out)
-    _check_out(out, study)
     told: Steps = steps or _Silent()
-    for spec in study.adapters:
-        get_adapter_class(spec.name)
-    for choice, data in itertools.product(study.encoders, study.data):
-        check_choice(data, choice)
-    published = read_published(study.folder / study.published) if study.published else None
-    manifests = {data.name: read_manifests(data, study.folder) for data in study.data}
+    if check_out(out, [data.name for data in study.data]):
+        told.say(f"the earlier run in {out} goes on: its finished cells are kept, its tables replaced")
+    published = _check(study)
+    how = Encoding(Path(cache) if cache else None, device, batch_size, workers)
+    clinics = load_clinics(study, how, told)
+    tasks = plan_tasks(study, clinics, out, device)
+    with writing(out):
+        kept, damaged = read_finished(tasks)
+        if damaged:
+            told.say(f"{len(damaged)} finished cells are damaged and are computed again: {damaged[0]} …")
+        bar = told.cells(len(kept), len(tasks))
+        cells = run_tasks(tasks, jobs=jobs, scheduler=scheduler, done=bar, kept=kept)
+        record = RunRecord(
+            study=study.model_dump(mode="json", exclude={"folder", "text"}),
+            study_text=study.text,
+            command=command,
+            published=published,
+            clinics=[clinic.provenance for clinic in clinics.values()],
+            left_out=_left_out(study, tasks),
+            versions=versions(),
+            cells=[task.path.name for task in tasks],
+        )
+        return _kept(study, out, StudyResults.of(cells, record), clinics, device, told)
+
+
+def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict[ClinicKey, Clinic]:
+    """The study's data sets with each of its encoders and prompts: read, checked, and encoded where that lacks.
+
+    Everything is read and checked before the first photograph is encoded.
+    """
+    told = told or _Silent()
+    with told.rendering() as progress:
+        sources = {
+            data.name: None if holds_features(data.manifest) else read_sources(data, study.folder, progress)
+            for data in study.data
+        }
+    for name, read in sources.items():
+        if read is not None:
+            check_draws(study, name, read)
     prompts = {name: read_prompts(name, study.folder) for name in study.prompts}
-    clinics: dict[tuple[str, str, str], EncodedClinic] = {}
+    clinics: dict[ClinicKey, Clinic] = {}
     for choice in study.encoders:
         for data in study.data:
+            clinic = _encoded(study, data, choice, sources[data.name], how, told)
             for name, texts in prompts.items():
-                key = (data.name, choice.name, name)
-                with told.extraction(f"{data.name}, {choice.name}") as progress:
-                    clinics[key] = prepare_clinic(
-                        data,
-                        choice,
-                        manifests[data.name],
-                        folder=study.folder,
-                        prompts=texts,
-                        cache=cache,
-                        progress=progress,
-                    )
-    out.mkdir(parents=True, exist_ok=True)
-    tasks = plan_tasks(study, clinics, out)
-    finished = sum(is_finished(task.path) for task in tasks)
-    run_tasks(tasks, jobs=jobs, scheduler=scheduler, done=told.cells(finished, len(tasks)))
-    record = {
-        "format": "fewshot-flair study 1",
-        "study": json.loads(study.model_dump_json(exclude={"folder", "text"})),
-        "study_text": study.text,
-        "command": command,
-        "published": published,
-        "clinics": [{"key": list(key), **clinic.provenance} for key, clinic in clinics.items()],
-        "left_out": _left_out(study, tasks),
-        "versions": versions(),
+                clinics[data.name, choice.name, name] = with_text(clinic, name, texts)
+            told.clinic(next(reversed(clinics.values())))
+    return clinics
+
+
+def _encoded(
+    study: Study,
+    data: DataSet,
+    choice: EncoderChoice,
+    sources: Sources | None,
+    how: Encoding,
+    told: Steps,
+) -> Clinic:
+    check_choice(data, choice)
+    if sources is None:
+        return imported_clinic(data, study.folder, how.cache)
+    usable, _ = usable_adapters(study.adapters, has_text=how.encoder(choice).has_text)
+    if not usable and len(study.encoders) == 1:
+        labels = ", ".join(spec.label for spec in study.adapters)
+        raise InputError(
+            f"none of {labels} works with {choice.name}, which has no text tower; try --adapter logistic (see "
+            "`fewshot-flair adapters`)"
+        )
+    with told.extraction(f"{data.name}, {choice.name}") as progress:
+        return encode(data, choice, sources, how, progress)
+
+
+def _check(study: Study) -> dict[str, Any] | None:
+    """Raise for names that are unknown, before anything is read; the published numbers, where there are some."""
+    import numpy as np
+
+    from fewshot_flair.experiment.published import read_published
+
+    for spec in study.adapters:
+        spec.check()
+    for scenario in study.scenarios:
+        if isinstance(scenario, str):
+            sampler_of(study, scenario, study.shots[0], [], np.zeros(0, np.int64))
+    if study.save and max(len(study.data), len(study.encoders), len(study.prompts)) > 1:
+        raise InputError(
+            "adapters are saved for one data set, one encoder and one kind of prompts; leave save out, or make "
+            "several studies of this one"
+        )
+    for choice in study.encoders:
+        for data in study.data:
+            check_choice(data, choice)
+    return read_published(study.folder / study.published) if study.published else None
+
+
+def _kept(
+    study: Study,
+    out: Path,
+    results: StudyResults,
+    clinics: dict[ClinicKey, Clinic],
+    device: str,
+    told: Steps,
+) -> StudyResults:
+    """Write what the run leaves: tables, saved adapters, the record."""
+    import pandas as pd
+
+    seconds = pd.DataFrame([cell.names | {"fit_seconds": cell.fit_seconds} for cell in results.cells])
+    tables = {
+        "results.csv": results.rows,
+        "results.parquet": results.rows,
+        "fit_seconds.csv": seconds,
+        "splits.csv": splits_table(clinics.values()),
     }
-    return assemble(tasks, out, record)
+    record = results.record
+    if study.save:
+        from fewshot_flair.models.refit import refit_all
 
-
-def read_prompts(name: str, folder: Path) -> str | dict[str, list[str]]:
-    """``expert`` and ``names`` as they are; else a TOML file of ``"class" = ["description", …]``."""
-    if name in ("expert", "names"):
-        return name
-    path = folder / name
-    if not path.is_file():
-        raise MissingFileError(f"prompts: no file {path}; give expert, names or a TOML file")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
-    for label, texts in content.items():
-        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t for t in texts):
-            raise InputError(f"{path}: {label!r} must be a list of one or more descriptions")
-    return content
-
-
-def _check_out(out: Path, study: Study) -> None:
-    """Raise where `out` holds something that is not this study; nothing of others is overwritten."""
-    check_writable(out)
-    ours = (out / "study.json").is_file() or (out / "cells").is_dir()
-    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"--out {out}: this holds something other than a study; give a new or an empty folder"
+        (clinic,) = clinics.values()
+        usable, _ = usable_adapters(study.adapters, has_text=clinic.text is not None)
+        made = refit_all(clinic, usable, study.encoders[0], out, device=device, progress=told.doing)
+        tables["test_predictions.csv"] = made.predictions
+        record = record.model_copy(
+            update={
+                "saved": made.saved,
+                "default_adapter": made.default,
+                "default_rule": made.rule,
+                "verdict": made.verdict,
+            }
         )
-    try:
-        there = json.loads((out / "study.json").read_text(encoding="utf-8"))["study"]
-        names = [data["name"] for data in there["data"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # not finished yet, or damaged: the cells are what counts
-    if not set(names) & {data.name for data in study.data}:
-        raise InputError(
-            f"--out {out}: this holds a study of other data ({', '.join(names)}), whose results would be replaced; "
-            "give another folder"
-        )
+    write_tables(out, tables, record)
+    return StudyResults(results.rows, results.cells, record)
 
 
 def _left_out(study: Study, tasks: list[Task]) -> list[str]:
     """Adapter and encoder pairs that do not go together."""
-    used = {(task.cell.adapter.label, task.cell.encoder.name) for task in tasks}
+    used = {(task.cell.adapter.label, task.cell.encoder) for task in tasks}
     return [
         f"{spec.label} with {choice.name}: needs a text tower"
         for choice in study.encoders
         for spec in study.adapters
-        if (spec.label, choice.name) not in used
+        if not spec.without_text and (spec.label, choice.name) not in used
     ]

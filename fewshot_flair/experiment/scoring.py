@@ -2,100 +2,27 @@
 
 from __future__ import annotations
 
-import ast
 import time
 import warnings
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.results import CellResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fewshot_flair.episodes import Episodes
-    from fewshot_flair.experiment.clinic import EncodedClinic
+    from fewshot_flair.experiment.clinic import Clinic
+    from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["AdapterSpec", "Outcome", "evaluate_adapter", "result_columns"]
+__all__ = ["evaluate_adapter", "result_columns"]
 
 PROBABILITY_BYTES = 256 * 2**20
 _warm: set[str] = set()
 """Adapters that this process has fitted before."""
-
-
-@dataclass(frozen=True)
-class AdapterSpec:
-    """An adapter by name, with the parameters that differ from its defaults.
-
-    Examples
-    --------
-    >>> AdapterSpec.parse("tip-adapter:alpha=1.0,beta=5.5")
-    AdapterSpec(name='tip-adapter', params={'alpha': 1.0, 'beta': 5.5})
-    """
-
-    name: str
-    params: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for given in ("text", "tower"):
-            if given in self.params:
-                raise InputError(f"adapter {self.name!r}: {given} comes from the encoder; leave {given}= out")
-
-    @classmethod
-    def parse(cls, text: str) -> AdapterSpec:
-        """Read ``name`` or ``name:parameter=value,parameter=value``."""
-        name, _, rest = text.strip().partition(":")
-        params: dict[str, Any] = {}
-        for part in filter(None, rest.split(",")):
-            key, equals, value = part.partition("=")
-            if not equals:
-                raise InputError(
-                    f"adapter {text!r}: {part!r} is not parameter=value; write {name}:parameter=value"
-                )
-            try:
-                params[key.strip()] = ast.literal_eval(value.strip())
-            except (ValueError, SyntaxError):
-                params[key.strip()] = value.strip()
-        return cls(name.strip(), params)
-
-    @property
-    def label(self) -> str:
-        """What tables call it: the name, and the parameters that were set."""
-        if not self.params:
-            return self.name
-        return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.params.items())})"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an adapter did over B support-set draws on one test set.
-
-    Attributes
-    ----------
-    rows : list of B dict
-        One a seed, with the columns of `result_columns` (support counts as labelled).
-    confusion : float64 array of shape (C, C)
-        Images, averaged over the draws; rows are the truth.
-    reliability : float64 array of shape (3, 15)
-        Summed over the draws (see `evaluation.metrics.reliability_bins`).
-    patient_interval : (float, float)
-        Cluster bootstrap over test patients of the mean balanced accuracy.
-    fit_seconds : float
-        Wall time of all fits over their number.
-    notes : list of str
-        What the adapter warned of, such as a fall-back.
-    """
-
-    adapter: AdapterSpec
-    rows: list[dict[str, Any]]
-    confusion: NDArray[np.float64]
-    reliability: NDArray[np.float64]
-    patient_interval: tuple[float, float]
-    fit_seconds: float
-    notes: list[str] = field(default_factory=list)
 
 
 def result_columns(classes: Sequence[str]) -> list[str]:
@@ -112,21 +39,21 @@ def result_columns(classes: Sequence[str]) -> list[str]:
 
 
 def evaluate_adapter(
-    clinic: EncodedClinic,
+    clinic: Clinic,
     spec: AdapterSpec,
     episodes: Episodes,
     *,
     label_noise: float = 0.0,
     prior: str = "none",
     device: str = "cpu",
-) -> Outcome:
+) -> CellResult:
     """Fit `spec` on every episode of the clinic's training rows and score it on its test rows.
 
     Parameters
     ----------
     episodes : Episodes
         Indices into ``clinic.train``, one support set a seed; their unlabelled rows, where they have
-        some, go to adapters that can use them.
+        some, go to adapters that can use them (see `Clinic.learnable`).
     label_noise : float
         Share of the support labels replaced by another class, drawn with the episode's seed.
     prior : "none", "known" or "estimated"
@@ -176,8 +103,9 @@ def evaluate_adapter(
                 *(*scored.recall.tolist(), *scored.specificity.tolist(), *counts.tolist()),
             )
             rows.append(dict(zip(result_columns(clinic.classes), values, strict=True)))
-    return Outcome(
-        adapter=spec,
+    return CellResult(
+        names={"adapter": spec.label},
+        classes=list(clinic.classes),
         rows=rows,
         confusion=np.mean([scored.confusion for scored in scores], axis=0),
         reliability=np.sum([scored.reliability for scored in scores], axis=0),
@@ -231,7 +159,7 @@ def _part(episodes: Episodes, which: slice) -> Episodes:
 
 
 def _fit_predict(
-    clinic: EncodedClinic,
+    clinic: Clinic,
     spec: AdapterSpec,
     episodes: Episodes,
     labels: Sequence[NDArray[np.int64]],
@@ -247,17 +175,22 @@ def _fit_predict(
 
     adapter = clinic.create(spec)
     kind = clinic.feature_kind(adapter.features)
-    free = episodes.unlabeled if adapter.uses_unlabeled else None
-    pool = np.concatenate([*episodes.indices, *(free or ())])
-    ends = np.cumsum([len(rows) for rows in (*episodes.indices, *(free or ()))])
-    blocks = np.split(np.arange(len(pool)), ends[:-1])
-    y = np.concatenate([*labels, *(clinic.train.y[rows] for rows in free or ())])
-    if np.array_equal(y, clinic.train.y[pool]):
+    free = (episodes.unlabeled if adapter.uses_unlabeled else None) or ()
+    blocks = [*episodes.indices, *free]
+    ends = np.cumsum([len(rows) for rows in blocks])[:-1]
+    pool = np.concatenate(blocks)
+    known = np.concatenate(
+        [clinic.train.y, np.zeros(0 if clinic.pool is None else len(clinic.pool), np.int64)]
+    )
+    y = np.concatenate([*labels, *(known[rows] for rows in free)])
+    places = np.arange(len(pool))
+    if np.array_equal(y, known[pool]):
         pool, places = np.unique(pool, return_inverse=True)
-        blocks, y = np.split(places, ends[:-1]), clinic.train.y[pool]
+        y = known[pool]
+    blocks = np.split(places, ends)
     n = len(episodes)
-    local = type(episodes)(episodes.seeds, tuple(blocks[:n]), None if free is None else tuple(blocks[n:]))
-    X = clinic.train.read(kind, pool)
+    local = type(episodes)(episodes.seeds, tuple(blocks[:n]), tuple(blocks[n:]) if free else None)
+    X = clinic.learnable(kind, pool)
     if adapter.name not in _warm and not adapter.needs_tower:
         # the first fit of a process loads libraries, which is not what a fit costs
         one = _part(local, slice(1))

@@ -1,4 +1,4 @@
-"""Fitted adapters for use: kept in folders, loaded again, and asked about new photographs."""
+"""Fitted adapters for use: refitted on all training rows, chosen, kept in folders, asked about new photographs."""
 
 import lazy_loader
 

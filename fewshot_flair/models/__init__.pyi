@@ -1,8 +1,13 @@
 from .predictions import predict_table
+from .refit import refit, refit_all
+from .selection import cross_validate
 from .storage import load_adapter, save_adapter
 
 __all__ = [
+    "cross_validate",
     "load_adapter",
     "predict_table",
+    "refit",
+    "refit_all",
     "save_adapter",
 ]

@@ -1,32 +1,61 @@
-"""A fitted adapter on photographs without labels."""
+"""A fitted adapter on photographs without labels, as a table."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.report.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fewshot_flair.adapters import Adapter
     from fewshot_flair.bank import FeatureBank
-    from fewshot_flair.data.tables import SkippedRow
+    from fewshot_flair.data import SkippedRow
 
-__all__ = ["check_table", "find_photographs", "predict_table", "printable", "with_skipped"]
+__all__ = ["Predictions", "check_table", "find_photographs", "predict_table", "with_notes"]
 
 COLUMNS = ["image", "predicted", "probability"]
 
 
-def find_photographs(given: Sequence[Path]) -> list[Path]:
-    """Files as they are, folders as the images below them in order of name, each once.
+@dataclass(frozen=True)
+class Predictions:
+    """What `predict` found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``image``, ``predicted``, ``probability``, ``probability_CLASS`` …, ``note``; a photograph that cannot
+        be read has a row with its reason in ``note``.
+    skipped : list of SkippedRow
+        Photographs that could not be read.
+    passed_over : mapping of str to int
+        How many files of each other kind the folders hold.
+    """
+
+    table: pd.DataFrame
+    skipped: Sequence[SkippedRow]
+    passed_over: Mapping[str, int]
+
+
+def find_photographs(given: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:
+    """Files as they are, folders as the images below them in order of name, each once; and what else is there.
 
     A path that is not there stays in the list, as one that cannot be read. Hidden files are left out.
+
+    Returns
+    -------
+    list of Path
+    dict of str to int
+        Files in the folders that are taken for no image, by suffix.
 
     Raises
     ------
@@ -40,26 +69,39 @@ def find_photographs(given: Sequence[Path]) -> list[Path]:
     if not any(path.exists() for path in given):
         raise MissingFileError(f"photographs: no file or folder {', '.join(str(path) for path in given)}")
     found: list[Path] = []
+    others: Counter[str] = Counter()
     for path in given:
-        found += images_below(path) if path.is_dir() else [path]
+        if not path.is_dir():
+            found.append(path)
+            continue
+        images = list(images_below(path))
+        found += images
+        rest = (item for item in path.rglob("*") if item.is_file() and not item.name.startswith("."))
+        others.update((item.suffix.lower() or " without suffix") for item in set(rest) - set(images))
     if not found:
         raise InputError(f"photographs: no image in {', '.join(str(path) for path in given)}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)), dict(others)
 
 
-def printable(name: str) -> str:
-    """A file name as UTF-8 can hold it: bytes that are no text become escapes."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
-
-
-def with_skipped(table: pd.DataFrame, skipped: Sequence[SkippedRow]) -> pd.DataFrame:
-    """The same table with a row for each photograph left out, its prediction empty and its reason in ``note``."""
+def with_notes(
+    table: pd.DataFrame,
+    notes: Sequence[str],
+    skipped: Sequence[SkippedRow] = (),
+    passed_over: Mapping[str, int] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """The same table with a note a row, and a row for each photograph left out and each kind passed over."""
     import pandas as pd
 
     left_out = pd.DataFrame(
-        {"image": [row.image for row in skipped], "note": [row.reason for row in skipped]}
+        {
+            "image": [*(row.image for row in skipped), *(f"*{kind}" for kind in passed_over)],
+            "note": [
+                *(row.reason for row in skipped),
+                *(f"passed over, {counted(n, 'file')}: no image by the name" for n in passed_over.values()),
+            ],
+        }
     )
-    return pd.concat([table.assign(note=""), left_out], ignore_index=True)
+    return pd.concat([table.assign(note=list(notes)), left_out], ignore_index=True)
 
 
 def check_table(out: Path) -> None:
@@ -74,11 +116,11 @@ def check_table(out: Path) -> None:
 
         try:
             columns = pq.read_schema(out).names
-        except pa.ArrowInvalid:
+        except (pa.ArrowException, OSError):
             columns = []
     else:
         with out.open(encoding="utf-8", errors="replace") as lines:
-            columns = lines.readline().strip().split("\t" if out.suffix.lower() == ".tsv" else ",")
+            columns = lines.readline(10_000).strip().split("\t" if out.suffix.lower() == ".tsv" else ",")
     if columns[:3] != COLUMNS:
         raise InputError(f"--out {out}: this file holds something other than predictions; give another name")
 

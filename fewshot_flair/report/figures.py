@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fewshot_flair.evaluation.statistics import Ranking
-    from fewshot_flair.experiment.results import CellSummary, StudyResults
+    from fewshot_flair.experiment.results import CellResult, StudyResults
     from fewshot_flair.report.drawing import Styles
     from fewshot_flair.report.summary import Block
 
@@ -80,7 +80,7 @@ def block_figures(
     )
 
 
-def reliability_figure(cells: dict[str, CellSummary], title: str, styles: Styles) -> Figure:
+def reliability_figure(cells: dict[str, CellResult], title: str, styles: Styles) -> Figure:
     """Accuracy by confidence in 15 bins, pooled over seeds, one panel a cell."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.report.drawing import encoded
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def kept_figure(figure: Figure, files: dict[str, bytes], name: str) -> str:
     """Keep as PNG and SVG, and give the SVG as a data address, inert wherever it stands."""
+    name = folder_name(name)
     for kind in ("png", "svg"):
         files[f"figures/{name}.{kind}"] = encoded(figure, kind)
     return "data:image/svg+xml;base64," + base64.b64encode(files[f"figures/{name}.svg"]).decode()

@@ -11,7 +11,8 @@ import numpy as np
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import METRICS, interval_over_seeds
 from fewshot_flair.evaluation.statistics import average_ranks, overtakes, paired_comparisons
-from fewshot_flair.experiment.results import SETTING, StudyResults
+from fewshot_flair.experiment.grid import SETTING
+from fewshot_flair.experiment.results import StudyResults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ def blocks(results: StudyResults, metric: str = "balanced_accuracy") -> Iterator
         }
         yield Block(
             names,
-            any(cell.rendered for cell in results.cells if cell.names["data"] == names["data"]),
+            any(c.rendered for c in results.record.clinics if c.data == names["data"]),
             rows,
             adapters,
             columns,
@@ -153,7 +154,7 @@ def defined_blocks(
 
 
 def _why_undefined(results: StudyResults, metric: str, data: str) -> str:
-    counts = [c["data"]["test"]["counts"] for c in results.record["clinics"] if c["data"]["name"] == data]
+    counts = [c.test.counts for c in results.record.clinics if c.data == data]
     if any(sum(n > 0 for n in each.values()) < 2 for each in counts):
         return "its test images are of one class alone"
     if metric == "quadratic_kappa":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["bold_means", "counted", "unit", "with_interval"]
+__all__ = ["bold_means", "counted", "percent_range", "percentage", "unit", "with_interval"]
 
 FEWEST_TOLD_APART = 6
 """With fewer draws no difference has p below 5 % by the exact signed-rank test: 2 / 2⁵ is 6 %."""
@@ -70,6 +70,30 @@ def with_interval(mean: float, low: float, high: float, metric: str = "balanced_
         ]
         return f"{text} ({ends[0]} to {ends[1]})"
     return f"{text} ± {half}"
+
+
+def percentage(share: float | None, digits: int = 1) -> str:
+    """A share in percent, or a dash where it is unknown.
+
+    Examples
+    --------
+    >>> percentage(0.4251), percentage(None)
+    ('42.5', '–')
+    """
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f}"
+
+
+def percent_range(low: float | None, high: float | None) -> str:
+    """Both ends of an interval in percent, or a dash where it has none, as of one patient.
+
+    Examples
+    --------
+    >>> percent_range(0.479, 0.6), percent_range(0.479, 0.479)
+    ('47.9 to 60.0', '–')
+    """
+    if low is None or high is None or math.isnan(low) or low == high:
+        return "–"
+    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def bold_means(n_draws: int, n_adapters: int) -> str:

@@ -26,8 +26,8 @@ from fewshot_flair.bank import FeatureBank, FeatureSource
 from fewshot_flair.bank.compaction import SHARD_ROWS
 from fewshot_flair.bank.keys import hex_keys
 from fewshot_flair.bank.shards import row_checks, write_shard
-from fewshot_flair.experiment.clinic import EncodedRows, join_sides
 from fewshot_flair.experiment import AdapterSpec, EncodedClinic, evaluate_adapter
+from fewshot_flair.experiment.clinic import EncodedRows, join_sides
 
 DIMS = {"backbone": 2048, "embedding": 512}
 CLASSES = 5

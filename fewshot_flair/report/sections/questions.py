@@ -5,17 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.clinic import text_digest
-from fewshot_flair.experiment.imported import FEATURES
-from fewshot_flair.experiment.results import StudyResults
+from fewshot_flair.experiment.provenance import Provenance
+from fewshot_flair.experiment.results import RunRecord, StudyResults
+from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import counted
 
-__all__ = ["reviewers_questions"]
+__all__ = ["TEMPLATE", "content", "reviewers_questions"]
+
+TEMPLATE = """
+<h2>What a reviewer would ask</h2>
+<dl>
+{% for question, answer in questions %}<dt>{{ question }}</dt><dd>{{ answer }}</dd>{% endfor %}
+</dl>
+"""
+
+
+def content(context: Context) -> dict[str, Any]:
+    """Questions and answers."""
+    return {"questions": reviewers_questions(context.results)}
 
 
 def reviewers_questions(results: StudyResults) -> list[tuple[str, str]]:
     """Questions and answers, in the order of a careful review."""
-    record, study = results.record, results.record["study"]
+    record, study = results.record, results.record.study
     rows = results.rows
     n_seeds = len(study["seeds"])
     return [
@@ -56,7 +68,7 @@ def reviewers_questions(results: StudyResults) -> list[tuple[str, str]]:
         (
             "Were rows left out?",
             f"{_skipped_answer(_skipped_rows(record))}"
-            f"{'' if not record['left_out'] else ' Adapters that were left out are named above.'}",
+            f"{'' if not record.left_out else ' Adapters that were left out are named above.'}",
         ),
         (
             "Is it deterministic?",
@@ -85,15 +97,14 @@ def _scenario_answer(scenarios: list[Any]) -> str:
     )
 
 
-def _patients_answer(record: dict[str, Any]) -> str:
-    clinics = list({clinic["data"]["name"]: clinic for clinic in record["clinics"]}.values())
-    named = [clinic for clinic in clinics if _names_patients(clinic["data"])]
-    unnamed = [clinic for clinic in clinics if not _names_patients(clinic["data"])]
+def _patients_answer(record: RunRecord) -> str:
+    clinics = list({clinic.data: clinic for clinic in record.clinics}.values())
+    named = [clinic for clinic in clinics if clinic.names_patients]
+    unnamed = [clinic for clinic in clinics if not clinic.names_patients]
     said = []
     if named:
         counts = "; ".join(
-            f"{clinic['data']['name']}: {clinic['data']['train']['patients']} training and "
-            f"{clinic['data']['test']['patients']} test patients"
+            f"{clinic.data}: {clinic.train.patients} training and {clinic.test.patients} test patients"
             for clinic in named
         )
         said.append(
@@ -101,12 +112,12 @@ def _patients_answer(record: dict[str, Any]) -> str:
             f"without a patient counts as a patient of its own. {counts}."
         )
     if unnamed:
-        names = ", ".join(clinic["data"]["name"] for clinic in unnamed)
+        names = ", ".join(clinic.data for clinic in unnamed)
         said.append(
             f"Of {names} this cannot be told: no patients are named, so each image counts as one, and two images of "
             "one person may be on two sides, which flatters the numbers."
         )
-    if any(not _brought(clinic) for clinic in clinics):
+    if any(not clinic.brought for clinic in clinics):
         said.append(
             "The same file on both sides is an error too; files are compared byte by byte, so the same photograph "
             "saved twice in different ways is not noticed."
@@ -115,18 +126,10 @@ def _patients_answer(record: dict[str, Any]) -> str:
     return " ".join(said)
 
 
-def _names_patients(data: dict[str, Any]) -> bool:
-    return None not in (data["train"]["patients"], data["test"]["patients"])
-
-
-def _brought(clinic: dict[str, Any]) -> bool:
-    return clinic["encoder"]["name"] == FEATURES
-
-
-def _twins_answer(clinic: dict[str, Any]) -> str:
+def _twins_answer(clinic: Provenance) -> str:
     """Of features: test rows that equal training rows; of photographs: files that are there twice."""
-    n, name = len(clinic["twins"]), clinic["data"]["name"]
-    if _brought(clinic):
+    n, name = len(clinic.twins), clinic.data
+    if clinic.brought:
         if not n:
             return f"No test row of {name} has the very numbers of a training row."
         rows = "row has" if n == 1 else "rows have"
@@ -138,8 +141,8 @@ def _twins_answer(clinic: dict[str, Any]) -> str:
     return f"{counted(n, 'photograph')} of {name} {'is' if n == 1 else 'are'} there under two names, on one side."
 
 
-def _interval_answer(record: dict[str, Any], n_seeds: int) -> str:
-    over = {_names_patients(clinic["data"]) for clinic in record["clinics"]}
+def _interval_answer(record: RunRecord, n_seeds: int) -> str:
+    over = {clinic.names_patients for clinic in record.clinics}
     said = {
         frozenset(
             {True}
@@ -180,8 +183,8 @@ def _without_shots_answer(rows: Any) -> str:
     return f"{from_text}; {never}." if len(without) < len(labels) else f"{never[0].upper()}{never[1:]}."
 
 
-def _skipped_rows(record: dict[str, Any]) -> int:
-    return sum({clinic["data"]["name"]: len(clinic["skipped"]) for clinic in record["clinics"]}.values())
+def _skipped_rows(record: RunRecord) -> int:
+    return sum({clinic.data: len(clinic.skipped) for clinic in record.clinics}.values())
 
 
 def _skipped_answer(n: int) -> str:
@@ -201,39 +204,39 @@ def _counts_answer(rows: Any, study: dict[str, Any]) -> str:
     ) + (fewer if study["allow_fewer"] else "")
 
 
-def _prompts_answer(record: dict[str, Any]) -> str:
+def _prompts_answer(record: RunRecord) -> str:
     names = {"expert": "the expert-knowledge dictionary's descriptions", "names": "class names alone"}
     read, other = [], []
-    for clinic in record["clinics"]:
-        name, prompts = clinic["data"]["name"], clinic["prompts"]
-        if clinic["text_digest"] == text_digest(None):
-            other.append(f"There is no text for {name} with {clinic['encoder']['name']}.")
-        elif _brought(clinic):
+    for clinic in record.clinics:
+        name, prompts = clinic.data, clinic.prompts
+        if not clinic.has_text:
+            other.append(f"There is no text for {name} with {clinic.encoder.name}.")
+        elif clinic.brought:
             other.append(
                 f"{name}: its prototypes came with the features; what was read to make them is not recorded."
             )
-        elif isinstance(prompts, str):
-            read.append(names.get(prompts, prompts))
+        elif prompts in names:
+            read.append(names[prompts])
         else:
-            read.append(f"descriptions of the user's: {prompts}")
+            read.append(f"descriptions of the user's ({prompts}): {clinic.descriptions}")
     said = []
     if read:
         said.append("; ".join(dict.fromkeys(read)) + ". `fewshot-flair prompts` shows them.")
     return " ".join([*said, *dict.fromkeys(other)])
 
 
-def _encoders_answer(record: dict[str, Any]) -> str:
+def _encoders_answer(record: RunRecord) -> str:
     said = []
-    for clinic in record["clinics"]:
-        name, fingerprint = clinic["encoder"]["name"], clinic["encoder"]["fingerprint_id"][:16]
-        if _brought(clinic):
+    for clinic in record.clinics:
+        name, fingerprint = clinic.encoder.name, clinic.encoder.fingerprint_id[:16]
+        if clinic.brought:
             said.append(
-                f"{clinic['data']['name']}: unknown, as its features came without their model; fingerprint "
+                f"{clinic.data}: unknown, as its features came without their model; fingerprint "
                 f"{fingerprint} (of the features' kind and width and of the prototypes, where there are some)"
             )
         else:
             said.append(
                 f"{name}: fingerprint {fingerprint} (of weights, image preparation and precision; in full in "
-                "study.json)"
+                "run.json)"
             )
     return "; ".join(dict.fromkeys(said)) + ". Features are frozen; no encoder weight is changed."

@@ -1,0 +1,91 @@
+"""The support sets of a study's cells: drawn once for a setting, whatever the adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.episodes import Episodes, EpisodeSampler, create_scenario
+from fewshot_flair.errors import InputError
+
+if TYPE_CHECKING:
+    from fewshot_flair.experiment.clinic import Clinic
+    from fewshot_flair.experiment.design import Study
+    from fewshot_flair.experiment.sources import Sources
+
+__all__ = ["check_draws", "draw", "sampler_of"]
+
+_DRAWN: WeakKeyDictionary[Clinic, dict[str, Episodes]] = WeakKeyDictionary()
+
+
+def sampler_of(
+    study: Study,
+    scenario: str | Mapping[str, Any],
+    shots: int,
+    classes: Sequence[str],
+    y_test: NDArray[np.int64],
+) -> EpisodeSampler:
+    """The study's sampler for a setting."""
+    described = create_scenario(scenario, classes, y_test)
+    return EpisodeSampler(shots, described, protocol=study.protocol, allow_fewer=study.allow_fewer)
+
+
+def check_draws(study: Study, name: str, sources: Sources) -> None:
+    """Raise where a class has too few images for a setting, before anything is encoded."""
+    train, test = sources.train, sources.test
+    if study.unit == "patient" or len(train.classes) < 2:
+        return  # told of patients by the draw itself, of one class by the clinic
+    for scenario in study.scenarios:
+        for shots in study.shots:
+            try:
+                sampler_of(study, scenario, shots, train.classes, test.y).sample_many(
+                    train.y, study.seeds[:1], classes=train.classes
+                )
+            except InputError as error:
+                raise InputError(f"{name}: {error}" if len(study.data) > 1 else str(error)) from error
+
+
+def draw(
+    study: Study, clinic: Clinic, scenario: str | Mapping[str, Any], shots: int, *, unlabelled: bool
+) -> Episodes:
+    """Support sets of the study's seeds, with unlabelled rows where an adapter asks for them.
+
+    Rows count through the clinic's training rows and then its pool, as in `Clinic.learnable`.
+    """
+    kept = _DRAWN.setdefault(clinic, {})
+    wanted = study.unlabelled_on(clinic.name) if unlabelled else 0
+    key = repr((scenario, shots, wanted, study.seeds, study.protocol, study.allow_fewer, study.unit))
+    if key not in kept:
+        kept[key] = _draw(study, clinic, scenario, shots, unlabelled=unlabelled)
+    return kept[key]
+
+
+def _draw(
+    study: Study, clinic: Clinic, scenario: str | Mapping[str, Any], shots: int, *, unlabelled: bool
+) -> Episodes:
+    sampler = sampler_of(study, scenario, shots, clinic.classes, clinic.test.y)
+    groups = np.unique(clinic.train.patients, return_inverse=True)[1] if study.unit == "patient" else None
+    drawn = sampler.sample_many(clinic.train.y, study.seeds, classes=clinic.classes, groups=groups)
+    wanted = study.unlabelled_on(clinic.name)
+    if not unlabelled or wanted == 0 or (wanted is None and clinic.pool is None):
+        return drawn
+    if clinic.pool is not None:
+        return Episodes(drawn.seeds, drawn.indices, _of_pool(clinic, drawn.seeds, wanted))
+    assert wanted is not None
+    left = len(clinic.train) - max(len(rows) for rows in drawn)
+    return sampler.sample_many(
+        clinic.train.y, study.seeds, classes=clinic.classes, unlabeled=min(wanted, left), groups=groups
+    )
+
+
+def _of_pool(clinic: Clinic, seeds: Sequence[int], wanted: int | None) -> tuple[NDArray[np.int64], ...]:
+    """Rows of the pool for each seed: all of them, or so many drawn anew."""
+    assert clinic.pool is not None
+    first, n = len(clinic.train), len(clinic.pool)
+    if wanted is None or wanted >= n:
+        return (np.arange(first, first + n),) * len(seeds)
+    return tuple(first + np.random.default_rng([seed, n]).permutation(n)[:wanted] for seed in seeds)

@@ -1,0 +1,174 @@
+"""Adapters for use: fitted on every training row, tested once, and kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.experiment.results import Saved, TestFigures
+from fewshot_flair.models.selection import choose_default, cross_validate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fewshot_flair.adapters import Adapter
+    from fewshot_flair.experiment.clinic import Clinic
+    from fewshot_flair.experiment.design import EncoderChoice
+    from fewshot_flair.experiment.spec import AdapterSpec
+
+__all__ = ["Refits", "refit", "refit_all"]
+
+
+@dataclass(frozen=True)
+class Refits:
+    """Adapters fitted on all training rows.
+
+    Attributes
+    ----------
+    saved : dict of str to Saved
+        By label.
+    default, rule : str
+        What `predict` takes, and how it was chosen.
+    verdict : str
+        Whether adaptation beats zero-shot; empty without text.
+    predictions : DataFrame
+        A row for each adapter and test image: ``image``, ``label``, ``adapter``, ``predicted``,
+        ``probability``, ``probability_CLASS`` ….
+    """
+
+    saved: dict[str, Saved]
+    default: str
+    rule: str
+    verdict: str
+    predictions: pd.DataFrame
+
+
+def refit(clinic: Clinic, spec: AdapterSpec, device: str = "cpu") -> Adapter:
+    """The adapter fitted on every training row, and on the pool where it can learn from that."""
+    adapter = clinic.create(spec).set_params(device=device)
+    kind = clinic.feature_kind(adapter.features)
+    labels = [clinic.classes[code] for code in clinic.train.y]
+    free = clinic.pool.read(kind) if adapter.uses_unlabeled and clinic.pool is not None else None
+    return adapter.fit(clinic.train.read(kind), labels, X_unlabeled=free)
+
+
+def refit_all(
+    clinic: Clinic,
+    specs: Sequence[AdapterSpec],
+    choice: EncoderChoice,
+    out: Path,
+    *,
+    device: str = "cpu",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Refits:
+    """Fit, test and save every adapter below ``out/adapters``; an earlier run's are replaced.
+
+    Parameters
+    ----------
+    choice : EncoderChoice
+        How the encoder is loaded again; kept with each adapter.
+    progress : callable
+        Told what is being done.
+    """
+    import pandas as pd
+
+    from fewshot_flair.experiment.folder import folder_name
+    from fewshot_flair.models.predictions import predict_table
+    from fewshot_flair.models.storage import save_adapter
+
+    progress("cross-validation on the training rows")
+    scores = cross_validate(clinic, specs, device=device)
+    shutil.rmtree(out / "adapters", ignore_errors=True)
+    saved, tables, logits = {}, [], {}
+    for spec in specs:
+        progress(f"{spec.label} on all training rows")
+        adapter = refit(clinic, spec, device)
+        folder = Path("adapters") / folder_name(spec.label)
+        save_adapter(adapter, out / folder, extra=_for_use(clinic, choice))
+        table = predict_table(adapter, clinic.test.images, clinic.test.keys, clinic.test.bank)
+        table.insert(1, "label", [clinic.classes[code] for code in clinic.test.y])
+        table.insert(2, "adapter", spec.label)
+        tables.append(table)
+        probabilities = table.iloc[:, -len(clinic.classes) :].to_numpy(dtype=np.float64)
+        logits[spec.label] = probabilities.argmax(axis=1)
+        saved[spec.label] = Saved(
+            folder=folder.as_posix(),
+            training_images=len(clinic.train),
+            cross_validation=scores.get(spec.label),
+            test=_figures(clinic, probabilities),
+        )
+    default, rule = choose_default(scores, list(saved))
+    verdict = _verdict(clinic, default, saved, logits)
+    return Refits(saved, default, rule, verdict, pd.concat(tables, ignore_index=True))
+
+
+def _for_use(clinic: Clinic, choice: EncoderChoice) -> dict[str, Any]:
+    """What ``predict`` must know beside the adapter: the encoder, the feature, what it was fitted on."""
+    return {
+        "encoder": {**clinic.provenance.encoder.model_dump(), "load": choice.model_dump()},
+        "training_images": len(clinic.train),
+        "data": clinic.name,
+    }
+
+
+def _figures(clinic: Clinic, probabilities: NDArray[np.float64]) -> TestFigures:
+    from fewshot_flair.evaluation import cluster_bootstrap, score
+
+    y = clinic.test.y
+    scored = score(y, probabilities, ordinal=clinic.ordinal)
+    low, high = cluster_bootstrap(y, probabilities.argmax(axis=1), clinic.test.patients, len(clinic.classes))
+    return TestFigures(
+        **{key: _known(value) for key, value in scored.values.items()},
+        low=_known(low),
+        high=_known(high),
+        recall=dict(zip(clinic.classes, map(_known, scored.recall.tolist()), strict=True)),
+        specificity=dict(zip(clinic.classes, map(_known, scored.specificity.tolist()), strict=True)),
+        confusion=scored.confusion.tolist(),
+    )
+
+
+def _verdict(
+    clinic: Clinic, default: str, saved: dict[str, Saved], predicted: dict[str, NDArray[np.int64]]
+) -> str:
+    """Whether the default adapter beats zero-shot on the test rows, patients resampled."""
+    from fewshot_flair.evaluation import paired_bootstrap
+    from fewshot_flair.experiment.spec import AdapterSpec
+
+    if clinic.text is None:
+        return ""
+    if "zero-shot" not in predicted:
+        zero = refit(clinic, AdapterSpec("zero-shot"))
+        kind = clinic.feature_kind(zero.features)
+        predicted["zero-shot"] = zero.logits(clinic.test.read(kind)).argmax(axis=1)
+    if default == "zero-shot":
+        return (
+            "No adapter is better than zero-shot in cross-validation on the training rows: adaptation is not shown "
+            "to help here."
+        )
+    y, n = clinic.test.y, len(clinic.classes)
+    recall = [
+        [(predicted[name][y == c] == c).mean() for c in np.unique(y)] for name in (default, "zero-shot")
+    ]
+    gain = float(np.mean(recall[0]) - np.mean(recall[1]))
+    low, high = paired_bootstrap(y, predicted[default], predicted["zero-shot"], clinic.test.patients, n)
+    unit = "patients" if clinic.provenance.names_patients else "images"
+    by = (
+        f"{default} has {100 * np.mean(recall[0]):.1f} % balanced accuracy on the test rows, zero-shot "
+        f"{100 * np.mean(recall[1]):.1f} % (difference {100 * gain:+.1f}, 95 % over test {unit} "
+        f"{100 * low:+.1f} to {100 * high:+.1f})"
+    )
+    if low > 0:
+        return f"Adaptation beats zero-shot: {by}."
+    if high < 0:
+        return f"Adaptation is worse than zero-shot: {by}."
+    return f"It is not shown that adaptation beats zero-shot: {by}."
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,194 @@
+"""A run's adapter for use: with the encoder it was fitted with, and what it was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from fewshot_flair.encoders import list_encoders, load_encoder
+from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.folder import folder_name
+from fewshot_flair.experiment.results import RunRecord
+from fewshot_flair.experiment.sources import FEATURES, holds_features
+from fewshot_flair.models.predictions import Predictions, find_photographs, predict_table, with_notes
+from fewshot_flair.models.storage import load_adapter
+
+if TYPE_CHECKING:
+    from fewshot_flair.adapters import Adapter
+    from fewshot_flair.encoders.base import Encoder
+    from fewshot_flair.experiment.encoding import Encoding
+
+__all__ = ["SavedModel"]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A saved adapter and what is kept with it.
+
+    Attributes
+    ----------
+    name : str
+        Its folder's name.
+    recorded : dict
+        The encoder: name, fingerprint, and how it is loaded.
+    trained_on : set of str
+        Keys (digests) of the photographs that it was fitted on; empty where the run is not at hand.
+    """
+
+    name: str
+    adapter: Adapter
+    recorded: dict[str, Any]
+    training_images: int
+    data: str
+    trained_on: frozenset[str]
+
+    @classmethod
+    def open(cls, run: Path, name: str | None = None) -> SavedModel:
+        """Open a run's adapter (by default the run's own choice), or the folder of one.
+
+        Raises
+        ------
+        MissingFileError, InputError
+            If there is no finished run, or no such adapter in it, or a file is damaged.
+        """
+        folder = run if (run / "adapter.json").is_file() and name is None else _adapter_folder(run, name)
+        adapter, extra = load_adapter(folder)
+        try:
+            recorded, images, data = extra["encoder"], int(extra["training_images"]), str(extra["data"])
+            names = {key: str(recorded[key]) for key in ("name", "fingerprint_id")}
+            how = {key: recorded["load"][key] for key in ("name", "text_encoder", "precision", "fast")}
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{folder} was not saved by a run, which records the encoder with it ({error!r}); give a run's folder"
+            ) from error
+        recorded = {**recorded, **names, "load": {**recorded["load"], **how}}
+        splits = (run if (run / "splits.csv").is_file() else folder.parent.parent) / "splits.csv"
+        return cls(folder.name, adapter, recorded, images, data, _trained_on(splits))
+
+    def predict(
+        self,
+        given: Sequence[Path],
+        how: Encoding,
+        *,
+        encoder: str | None = None,
+        text_encoder: str | None = None,
+        steps: Any = None,
+    ) -> Predictions:
+        """Classify photographs (files, or folders of them), or rows of files of features.
+
+        Parameters
+        ----------
+        encoder, text_encoder : str, optional
+            Where the encoder is now, if it has moved.
+        steps : optional
+            Shows how far the encoding is (see `runner.Steps`).
+        """
+        brought = [path for path in given if holds_features(path)]
+        if 0 < len(brought) < len(given):
+            raise InputError(
+                f"{brought[0]} holds features and others are photographs; give one kind at a time"
+            )
+        if brought:
+            return Predictions(self._of_features(given, how), [], {})
+        from fewshot_flair.bank import FeatureBank, extract
+
+        paths, passed_over = find_photographs(given)
+        loaded = self._same_encoder(encoder, text_encoder, how.device)
+        bank = FeatureBank.open(how.cache, loaded)
+        with steps.extraction(loaded.name) as progress:
+            done = extract(
+                [str(path) for path in paths],
+                loaded,
+                bank,
+                batch_size=how.batch_size,
+                workers=how.workers,
+                progress=progress,
+                skip_bad=True,
+            )
+        readable = [str(path) for path in paths if str(path) in done.keys]
+        keys = [done.keys[path] for path in readable]
+        table = predict_table(self.adapter, readable, keys, bank)
+        notes = ["was among the training photographs" if key in self.trained_on else "" for key in keys]
+        return Predictions(with_notes(table, notes, done.skipped, passed_over), done.skipped, passed_over)
+
+    def _of_features(self, files: Sequence[Path], how: Encoding) -> pd.DataFrame:
+        from fewshot_flair.bank.imports import import_features
+        from fewshot_flair.experiment.imported import made_by, row_names
+
+        tables = []
+        for path in files:
+            found = import_features(path, how.cache, text=self.adapter.text)
+            source = made_by(found)
+            if source.fingerprint_id != self.recorded["fingerprint_id"]:
+                raise InputError(
+                    f"{path.name} holds features of another model than this adapter was fitted on "
+                    f"({self.recorded['name']}){self._difference(source.fingerprint)}"
+                )
+            table = predict_table(self.adapter, row_names(path, found), found.keys, found.bank)
+            notes = ["was among the training rows" if key in self.trained_on else "" for key in found.keys]
+            tables.append(with_notes(table, notes))
+        return pd.concat(tables, ignore_index=True)
+
+    def _difference(self, fingerprint: Mapping[str, Any]) -> str:
+        """In what two fingerprints differ, where the run recorded its own."""
+        from fewshot_flair.bank.source import differences
+
+        mine = self.recorded.get("fingerprint")
+        return f": {differences(mine, fingerprint)}" if isinstance(mine, dict) else ""
+
+    def _same_encoder(self, name: str | None, text: str | None, device: str) -> Encoder:
+        """Load the run's encoder; refuse another, whose features the adapter would misread."""
+        how = self.recorded["load"]
+        asked = how.get("load") or how["name"]
+        if asked == FEATURES:
+            raise InputError(
+                "this adapter was fitted on features that came without their model; give it an .npz of the new "
+                "photographs' features instead of photographs"
+            )
+        known = [about.name for about in list_encoders()]
+        if name in known and asked in known and name != asked:
+            raise InputError(
+                f"this adapter was fitted with the encoder {asked!r}; leave --encoder {name} out"
+            )
+        loaded = load_encoder(
+            name or asked,
+            text_encoder=text or how["text_encoder"],
+            device=device,
+            precision=how["precision"],
+            fast=how["fast"],
+        )
+        if loaded.fingerprint_id != self.recorded["fingerprint_id"]:
+            raise InputError(
+                f"encoder {name or asked!r} is not the one this adapter was fitted with "
+                f"({self.recorded['name']}, fingerprint {self.recorded['fingerprint_id'][:12]}; this one has "
+                f"{loaded.fingerprint_id[:12]}){self._difference(loaded.fingerprint)}; give the same weights, "
+                "preparation and precision with --encoder, or adapt again"
+            )
+        return loaded
+
+
+def _adapter_folder(run: Path, name: str | None) -> Path:
+    record = RunRecord.read(run)
+    if not record.saved:
+        raise InputError(f"{run} keeps no adapters; a study saves them with save = true, `adapt` always does")
+    chosen = record.default_adapter if name is None else name
+    known = {folder_name(label): label for label in record.saved}
+    label = chosen if chosen in record.saved else known.get(chosen or "")
+    if label is None or not (run / record.saved[label].folder / "adapter.json").is_file():
+        raise InputError(f"{run} has no adapter {chosen!r}; it has {', '.join(record.saved)}")
+    return run / "adapters" / Path(record.saved[label].folder).name
+
+
+def _trained_on(splits: Path) -> frozenset[str]:
+    """Keys of the training rows; empty where the run's table is not there or not ours."""
+    if not splits.is_file():
+        return frozenset()
+    try:
+        table = pd.read_csv(splits, usecols=["split", "key"], dtype=str)
+    except (ValueError, OSError):
+        return frozenset()
+    return frozenset(table.loc[table["split"] == "train", "key"].dropna())

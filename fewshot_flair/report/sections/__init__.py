@@ -1,0 +1,26 @@
+"""The sections of a report, in their order: one file each, with its template and what it shows.
+
+A section's ``content`` gives the template's names, or None where the run has nothing for it.
+"""
+
+from types import ModuleType
+
+from fewshot_flair.report.sections import (
+    advice,
+    data,
+    head,
+    published,
+    questions,
+    ranking,
+    repeat,
+    saved,
+    skipped,
+    tables,
+)
+
+__all__ = ["SECTIONS"]
+
+
+SECTIONS: tuple[ModuleType, ...] = (
+    head, advice, saved, tables, ranking, published, data, skipped, questions, repeat,
+)  # fmt: skip

@@ -1,0 +1,60 @@
+"""What the run asked, on what data and with which encoders, and what its photographs are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fewshot_flair.report.context import Context
+from fewshot_flair.report.wording import counted
+
+__all__ = ["TEMPLATE", "content"]
+
+TEMPLATE = """
+<h1>{{ name }}</h1>
+<p class="question">{{ question }}<br>{{ subtitle }}</p>
+<p>{{ setting }}</p>
+{% if rendered %}<p class="note"><strong>{{ rendered | join(", ") }}: these photographs are rendered by a program;</strong> they are no real eyes, and the numbers on them say nothing of patients.</p>{% endif %}
+{% if mini %}<p class="note">The <em>mini</em> encoder was trained on rendered photographs only. On real eyes it is a way to learn the tool and to compare adapters, not a good model of the retina.</p>{% endif %}
+{% for name, why in undefined.items() %}<p class="note"><strong>{{ name }} is left out of the tables and pictures below:</strong> {{ metric.title }} is undefined there, as {{ why }}.</p>{% endfor %}
+"""
+
+
+def content(context: Context) -> dict[str, Any]:
+    """Name, question, setting and warnings."""
+    record = context.record
+    data = list(dict.fromkeys(clinic.data for clinic in record.clinics))
+    encoders = list(dict.fromkeys(clinic.encoder.name for clinic in record.clinics))
+    return {
+        "name": record.study["name"],
+        "question": record.study["question"],
+        # `--on` leaves the name and the question of another study
+        "subtitle": f"Data: {', '.join(data)}. Encoder{'' if len(encoders) == 1 else 's'}: {', '.join(encoders)}.",
+        "setting": _setting(context),
+        "rendered": sorted({clinic.data for clinic in record.clinics if clinic.rendered}),
+        "mini": "mini" in encoders,
+        "undefined": context.undefined,
+        "metric": context.metric,
+    }
+
+
+def _setting(context: Context) -> str:
+    rows = context.results.rows
+    named = all(clinic.names_patients for clinic in context.record.clinics)
+    judged = (
+        "test rows of other patients" if named else "other rows (where patients are named, of other patients)"
+    )
+    shots = sorted(rows["shots"].unique())
+    scenarios = list(dict.fromkeys(rows["scenario"]))
+    budget = (
+        ""
+        if scenarios == ["standard"]
+        else " (outside the standard scenario a budget of as many in all, shared out as the scenario says)"
+    )
+    return (
+        f"{counted(rows['adapter'].nunique(), 'adapter')} on frozen features of "
+        f"{counted(rows['encoder'].nunique(), 'encoder')} and {counted(rows['data'].nunique(), 'data set')}: "
+        f"{', '.join(map(str, shots))} {'shot' if shots == [1] else 'shots'} per class{budget} in the "
+        f"{', '.join(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, "
+        f"{counted(context.n_seeds, 'support set')} drawn from the training rows for each, no validation "
+        f"images; judged on {judged}. {counted(len(rows), 'fit')}."
+    )

@@ -1,0 +1,121 @@
+"""Each data set and encoder: the main table, when adapters overtake zero-shot, intervals over patients, pictures."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from fewshot_flair.experiment.folder import folder_name
+from fewshot_flair.report.context import Context
+from fewshot_flair.report.figures import block_figures
+from fewshot_flair.report.files import kept_figure
+from fewshot_flair.report.summary import Block
+from fewshot_flair.report.text_tables import text_tables
+from fewshot_flair.report.wording import bold_means, counted, percent_range, unit, with_interval
+
+__all__ = ["TEMPLATE", "content"]
+
+TEMPLATE = """
+{% for block in blocks %}
+<h2>{{ block.title }}</h2>
+<h3>{{ unit[0] | upper }}{{ unit[1:] }}</h3>
+<p class="soft">{% if n_seeds > 1 %}Mean over {{ n_seeds }} support-set draws ± half its 95 % interval (where that would leave what is possible: its ends, clipped){% else %}One support-set draw{% endif %}{{ "" if metric.higher_is_better else "; lower is better" }}. Numbers below the scenarios are shots. <span class="best">Blue</span>: the best mean of its column; {{ block.bold }} A wide table scrolls sideways.</p>
+<div class="wide"><table class="main-table">
+<thead>
+<tr><th rowspan="2">adapter</th>{% for name, n in block.groups %}<th colspan="{{ n }}">{{ name }}</th>{% endfor %}<th rowspan="2" title="mean over the columns of the rank by mean">mean rank</th></tr>
+<tr>{% for shots in block.shots %}<th>{{ shots }}</th>{% endfor %}</tr>
+</thead>
+<tbody>
+{% for row in block.table %}
+<tr><td>{{ row.adapter }}</td>{% for cell in row.cells %}<td class="{{ cell.style }}">{{ cell.text }}</td>{% endfor %}<td>{{ row.rank }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+
+{% if block.overtakes %}
+<h3>Shots from which an adapter stays {{ "above" if metric.higher_is_better else "below" }} zero-shot</h3>
+<p class="soft">The fewest shots from which the 95 % Student-t interval of its paired difference to zero-shot lies on the better side of 0, there and at every larger number that was studied; – means at none. This looks at one adapter at a time and is not corrected; bold above is Wilcoxon's test, corrected for all adapters of the column. So zero-shot can be bold (not told from the best of its column) where an adapter of the same column stands here.</p>
+<div class="wide"><table>
+<thead><tr><th>adapter</th>{% for name, n in block.groups %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in block.overtakes %}<tr><td>{{ row.adapter }}</td>{% for value in row.cells %}<td>{{ value }}</td>{% endfor %}</tr>{% endfor %}</tbody>
+</table></div>
+{% endif %}
+
+<h3>Over {{ "patients" if block.named else "test images" }}: balanced accuracy, %</h3>
+<p class="soft">The intervals above are over support-set draws, on this one test set. Were other {{ "patients" if block.named else "images" }} tested, balanced accuracy at the most shots would lie in (95 %, {{ "cluster bootstrap over test patients, all images of one together" if block.named else "bootstrap over test images, as no patients are named; too narrow where some are of one person" }}):</p>
+<div class="wide"><table>
+<thead><tr><th>adapter</th>{% for name in block.scenarios %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in block.patients %}<tr><td>{{ row.adapter }}</td>{% for value in row.cells %}<td>{{ value }}</td>{% endfor %}</tr>{% endfor %}</tbody>
+</table></div>
+
+<h3>Pictures</h3>
+<div class="pair">
+{% for figure in block.figures %}
+<figure{{ " class=full" if figure.full }}><img src="{{ figure.uri }}" alt="{{ figure.caption }}" loading="eager"><figcaption>{{ figure.caption }}</figcaption></figure>
+{% endfor %}
+</div>
+{% endfor %}
+"""
+
+
+def content(context: Context) -> dict[str, Any]:
+    """The blocks; their figures and tables go into the report's files."""
+    return {
+        "blocks": [_block(context, block) for block in context.blocks],
+        "metric": context.metric,
+        "unit": unit(context.metric.key),
+        "n_seeds": context.n_seeds,
+    }
+
+
+def _block(context: Context, block: Block) -> dict[str, Any]:
+    metric = context.metric.key
+    scenarios = list(dict.fromkeys(name for name, _ in block.columns))
+    name = folder_name(block.title)
+    for suffix, text in text_tables(block, metric).items():
+        context.files[f"tables/{name}{suffix}"] = text.encode()
+    last = {scenario: max(k for s, k in block.columns if s == scenario) for scenario in scenarios}
+    pictures = block_figures(context.results, block, metric, context.styles)
+    others = [a for a in block.adapters if a != "zero-shot" and "zero-shot" in block.adapters]
+    return {
+        "title": block.title,
+        "groups": [(scenario, len(list(group))) for scenario, group in groupby(s for s, _ in block.columns)],
+        "shots": [shots for _, shots in block.columns],
+        "scenarios": [f"{scenario}, {counted(last[scenario], 'shot')}" for scenario in scenarios],
+        "table": [
+            {
+                "adapter": adapter,
+                "cells": [_cell(block, adapter, column, metric) for column in block.columns],
+                "rank": f"{block.mean_ranks[adapter]:.1f}",
+            }
+            for adapter in block.adapters
+        ],
+        "figures": [
+            {
+                "uri": kept_figure(figure, context.files, f"{name}-{key}"),
+                "caption": caption,
+                "full": key == "reliability",
+            }
+            for key, caption, figure in pictures
+        ],
+        "overtakes": [
+            {"adapter": a, "cells": [block.overtakes[scenario].get(a) or "–" for scenario in scenarios]}
+            for a in others
+        ],
+        "patients": [
+            {
+                "adapter": adapter,
+                "cells": [
+                    percent_range(*block.entries[adapter, (s, last[s])].patient_interval) for s in scenarios
+                ],
+            }
+            for adapter in block.adapters
+        ],
+        "named": context.data_set(block.names["data"]).test.patients is not None,
+        "bold": bold_means(block.rows["seed"].nunique(), len(block.adapters)),
+    }
+
+
+def _cell(block: Block, adapter: str, column: tuple[str, int], metric: str) -> dict[str, str]:
+    entry = block.entries[adapter, column]
+    style = "best" if entry.best else "tied" if entry.tied else ""
+    return {"text": with_interval(entry.mean, entry.low, entry.high, metric), "style": style}

@@ -1,0 +1,77 @@
+"""What each class says to a text tower, and the prototypes that come of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.files import read_toml
+from fewshot_flair.text.knowledge import descriptions
+from fewshot_flair.text.knowledge import prompts as in_template
+
+if TYPE_CHECKING:
+    from fewshot_flair.bank import FeatureBank
+    from fewshot_flair.encoders.base import Encoder
+    from fewshot_flair.text.prototypes import TextPrototypes
+
+__all__ = ["Prompts", "described", "read_prompts", "text_digest", "text_prototypes"]
+
+Prompts = str | Mapping[str, Sequence[str]]
+"""``"expert"``, ``"names"``, or descriptions by class."""
+
+
+def read_prompts(name: str, folder: Path = Path()) -> str | dict[str, list[str]]:
+    """``expert`` and ``names`` as they are; else a TOML file of ``"class" = ["description", …]``."""
+    if name in ("expert", "names"):
+        return name
+    path = folder / name
+    if not path.is_file():
+        raise MissingFileError(f"prompts: no file {path}; give expert, names or a TOML file")
+    _, content = read_toml(path)
+    for label, texts in content.items():
+        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t for t in texts):
+            raise InputError(f"{path}: {label!r} must be a list of one or more descriptions")
+    return content
+
+
+def described(classes: Sequence[str], prompts: Prompts) -> dict[str, list[str]]:
+    """What each class says; InputError where one has no description."""
+    if isinstance(prompts, str):
+        if prompts not in ("expert", "names"):
+            raise InputError(
+                f"prompts {prompts!r}: give expert, names, or a mapping of class to descriptions"
+            )
+        return {name: descriptions(name) if prompts == "expert" else [name] for name in classes}
+    missing = [name for name in classes if name not in prompts]
+    if missing:
+        raise InputError(f"prompts: no description of class {missing[0]!r}; give every class at least one")
+    return {name: list(prompts[name]) for name in classes}
+
+
+def text_prototypes(
+    encoder: Encoder, bank: FeatureBank, texts: Mapping[str, Sequence[str]]
+) -> TextPrototypes:
+    """The classes' prototypes, from the bank where it has them, else from the text tower."""
+    # what the texts are and not what they are called: a dictionary that changes changes the prototypes
+    asked = [[name, in_template(said, encoder.template)] for name, said in texts.items()]
+    key = hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
+    stored = bank.text(key)
+    if stored is not None:
+        return stored
+    made = encoder.prototypes({name: list(said) for name, said in texts.items()})
+    bank.store_text(key, made)
+    return made
+
+
+def text_digest(text: TextPrototypes | None) -> str:
+    """Hex sha256 of prototypes and temperature, whatever texts they come from."""
+    if text is None:
+        return hashlib.sha256().hexdigest()
+    raw = np.ascontiguousarray(text.prototypes, dtype=np.float32).tobytes()
+    return hashlib.sha256(raw + np.float32(text.logit_scale).tobytes()).hexdigest()

@@ -172,7 +172,7 @@ def test_a_study_on_a_table_of_the_clinic_s_own(clinic: Path, tmp_path: Path) ->
     text = clinic.read_text().replace("image,label", "bild,befund").replace("keine", "mäßig")
     (tmp_path / "other.csv").write_bytes(text.encode("cp1252"))
     (tmp_path / "study.toml").write_text(
-        'name = "ours"\nquestion = "?"\nadapters = ["ss", "ss-text"]\nshots = [4, 16]\nseeds = 3\n'
+        'name = "ours"\nquestion = "?"\nadapters = ["ss", "ss-text"]\nshots = [4, 16]\nseeds = 3\nallow_fewer = true\n'
         '[[data]]\nname = "a"\nmanifest = "clinic.csv"\n'
     )
     asked = ["study", tmp_path / "study.toml", "--on", tmp_path / "other.csv", "--cache", tmp_path / "c"]

@@ -12,11 +12,10 @@ from typer.testing import CliRunner
 
 from fewshot_flair.cli import app
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment import AdapterSpec, DataSet, EncoderChoice, Study, prepare_clinic, run_study
-from fewshot_flair.experiment.adaptation import run_adaptation
+from fewshot_flair.experiment import DataSet, EncoderChoice, Encoding, Study, load_clinics, run_study
+from fewshot_flair.experiment.clinic import Clinic
 
 Arrays = dict[str, np.ndarray]
-CHOICE = EncoderChoice(name="features")
 
 
 @pytest.fixture
@@ -41,6 +40,12 @@ def data(*paths: Path, **settings: object) -> DataSet:
     return DataSet(name="messidor", manifest=str(paths[0]), test_on=test_on, **settings)
 
 
+def clinic_of(described: DataSet, cache: Path, encoder: str = "features", **entries: object) -> Clinic:
+    study = Study(name="one", data=[described], encoders=[{"name": encoder}], adapters=["ss"], **entries)
+    (clinic,) = load_clinics(study, Encoding(cache)).values()
+    return clinic
+
+
 @pytest.mark.parametrize("adapter", ["ss-text", "ss-text+"])
 @pytest.mark.parametrize(
     ("scenario", "shots", "seed"),
@@ -55,11 +60,19 @@ def test_a_row_of_results_is_what_the_papers_code_computes(
     shots: int,
     seed: int,
 ) -> None:
-    clinic = prepare_clinic(data(*caches), CHOICE, cache=tmp_path / "cache")
-    done = run_adaptation(
-        clinic, [AdapterSpec(adapter)], shots=[shots], scenario=scenario, seeds=4, protocol="sstext-2025"
+    study = Study(
+        name="paper",
+        data=[data(*caches)],
+        adapters=[adapter],
+        shots=[shots],
+        scenarios=[scenario],
+        seeds=4,
+        protocol="sstext-2025",
+        encoders=["features"],
+        allow_fewer=True,
     )
-    row = done.results.set_index("seed").loc[seed]
+    done = run_study(study, tmp_path / "out", cache=tmp_path / "cache")
+    row = done.rows.set_index("seed").loc[seed]
     truth = parity["refs_test"]
     predicted = parity[f"logits|{adapter}|{scenario}-{shots}-{seed}"].argmax(axis=1)
     recalls = [np.mean(predicted[truth == c] == c) for c in range(5)]
@@ -78,8 +91,8 @@ def test_adapt_and_predict_on_files_of_features(tmp_path: Path, caches: tuple[Pa
     assert "features of MESSIDOR_train_flair.npz and MESSIDOR_test_flair.npz (embedding 64" in done.output
     assert "no patients are named" in done.output
     record = json.loads((out / "run.json").read_text())
-    assert record["data"]["test"]["images"] == 64
-    assert record["encoder"]["name"] == "features"
+    assert record["clinics"][0]["test"]["images"] == 64
+    assert record["clinics"][0]["encoder"]["name"] == "features"
     table = tmp_path / "predictions.csv"
     done = CliRunner().invoke(app, ["predict", str(out), test, "--out", str(table), *cache])
     assert done.exit_code == 0, done.output
@@ -114,7 +127,7 @@ def test_features_of_another_model_are_refused(
 ) -> None:
     other = write(tmp_path, "test", parity, initial_prototypes=parity["initial_prototypes"][::-1])
     with pytest.raises(InputError, match="were made by different models: prototypes was"):
-        prepare_clinic(data(caches[0], other), CHOICE, cache=tmp_path / "cache")
+        clinic_of(data(caches[0], other), tmp_path / "cache")
 
 
 def test_files_of_one_name_in_two_folders_are_two_files(tmp_path: Path, parity: Arrays) -> None:
@@ -122,9 +135,9 @@ def test_files_of_one_name_in_two_folders_are_two_files(tmp_path: Path, parity: 
     for side in ("train", "test"):
         (tmp_path / side).mkdir()
         paths.append(write(tmp_path / side, side, parity).rename(tmp_path / side / "features.npz"))
-    clinic = prepare_clinic(data(*paths), CHOICE, cache=tmp_path / "cache")
+    clinic = clinic_of(data(*paths), tmp_path / "cache")
     assert (len(clinic.train), len(clinic.test)) == (500, 64)
-    assert clinic.provenance["twins"] == []
+    assert clinic.provenance.twins == []
 
 
 def test_test_rows_that_were_trained_on_are_told(
@@ -132,32 +145,32 @@ def test_test_rows_that_were_trained_on_are_told(
 ) -> None:
     leaky = np.concatenate([parity["feats_train"][7:8], parity["feats_test"][1:]])
     test = write(tmp_path, "test", parity, feats_ds=leaky)
-    clinic = prepare_clinic(data(caches[0], test), CHOICE, cache=tmp_path / "cache")
-    assert clinic.provenance["twins"] == [["MESSIDOR_train_flair.npz[7]", "MESSIDOR_test_flair.npz[0]"]]
+    clinic = clinic_of(data(caches[0], test), tmp_path / "cache")
+    assert clinic.provenance.twins == [("MESSIDOR_train_flair.npz[7]", "MESSIDOR_test_flair.npz[0]")]
 
 
 def test_a_test_file_may_leave_the_prototypes_to_the_training_file(
     tmp_path: Path, caches: tuple[Path, Path], parity: Arrays
 ) -> None:
-    whole = prepare_clinic(data(*caches), CHOICE, cache=tmp_path / "cache")
+    whole = clinic_of(data(*caches), tmp_path / "cache")
     bare = write(tmp_path, "test", parity, initial_prototypes=None, logit_scale=None)
-    clinic = prepare_clinic(data(caches[0], bare), CHOICE, cache=tmp_path / "cache")
+    clinic = clinic_of(data(caches[0], bare), tmp_path / "cache")
     np.testing.assert_array_equal(clinic.test.read("embedding"), whole.test.read("embedding"))
 
 
 def test_the_same_file_on_both_sides_is_called_so(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="are the same file; test on rows that no fit has seen"):
-        prepare_clinic(data(caches[0], caches[0]), CHOICE, cache=tmp_path / "cache")
+        clinic_of(data(caches[0], caches[0]), tmp_path / "cache")
 
 
 def test_one_file_alone_is_split(tmp_path: Path, caches: tuple[Path, Path]) -> None:
-    clinic = prepare_clinic(data(caches[0], classes=list("abcde")), CHOICE, cache=tmp_path / "cache")
+    clinic = clinic_of(data(caches[0], classes=list("abcde")), tmp_path / "cache")
     assert clinic.classes == list("abcde")
     assert clinic.text is not None
     assert list(clinic.text.classes) == list("abcde")
     sizes = np.stack([np.bincount(rows.y, minlength=5) for rows in (clinic.train, clinic.test)])
     np.testing.assert_allclose(sizes[1] / sizes.sum(axis=0), 0.4, atol=0.05)
-    again = prepare_clinic(data(caches[0], classes=list("abcde")), CHOICE, cache=tmp_path / "cache")
+    again = clinic_of(data(caches[0], classes=list("abcde")), tmp_path / "cache")
     assert again.test.keys == clinic.test.keys
 
 
@@ -169,7 +182,9 @@ def test_without_prototypes_text_based_adapters_are_left_out(tmp_path: Path, par
         app, [*asked, "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
     )
     assert done.exit_code == 0, done.output
-    assert "left out, as features has no text: zero-shot, lp, clip-adapter, ss-text, ss-text+" in done.output
+    assert "left out: zero-shot with features: needs a text tower; lp with features" in " ".join(
+        done.output.split()
+    )
     assert "ss " in done.output
     assert "(backbone 64" in done.output
 
@@ -187,7 +202,7 @@ def test_what_does_not_go_together_is_said(
 ) -> None:
     described = DataSet(**{"name": "messidor", "manifest": str(caches[0])} | settings)
     with pytest.raises(InputError, match=message):
-        prepare_clinic(described, EncoderChoice(name=choice), cache=tmp_path / "cache")
+        clinic_of(described, tmp_path / "cache", choice)
 
 
 def test_photographs_need_an_encoder(tmp_path: Path) -> None:
@@ -195,12 +210,12 @@ def test_photographs_need_an_encoder(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / "a" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(InputError, match="holds photographs, which an encoder must encode"):
-        prepare_clinic(DataSet(name="folder", manifest=str(tmp_path)), CHOICE, cache=tmp_path)
+        clinic_of(DataSet(name="folder", manifest=str(tmp_path)), tmp_path)
 
 
 def test_a_file_without_labels_is_refused(tmp_path: Path, parity: Arrays) -> None:
     with pytest.raises(InputError, match=r"has no labels \(refs_ds\)"):
-        prepare_clinic(data(write(tmp_path, "train", parity, refs_ds=None)), CHOICE, cache=tmp_path)
+        clinic_of(data(write(tmp_path, "train", parity, refs_ds=None)), tmp_path)
 
 
 def test_a_study_of_features(tmp_path: Path, caches: tuple[Path, Path]) -> None:
@@ -222,11 +237,11 @@ def test_a_study_of_features(tmp_path: Path, caches: tuple[Path, Path]) -> None:
     assert len(results.rows) == 2 * 2 * 3
     assert set(results.rows["encoder"]) == {"FLAIR"}
     other = study.changed(on=[str(caches[1])])
-    with pytest.raises(InputError, match=r"holds a study of other data \(messidor\), whose results"):
+    with pytest.raises(InputError, match=r"holds a run on other data \(messidor\), whose results"):
         run_study(other, tmp_path / "out", cache=tmp_path / "cache")
-    assert study.changed(ordered=True).data[0].ordered
+    assert study.changed(table={"ordered": True}).data[0].ordered
     mixed = study.model_dump() | {"data": [*study.model_dump()["data"], {"name": "demo", "manifest": "demo"}]}
     with pytest.raises(InputError, match="one study has one kind of data"):
         run_study(Study.from_dict(mixed), tmp_path / "mixed", cache=tmp_path / "cache")
     with pytest.raises(InputError, match="prompts cannot vary"):
-        prepare_clinic(study.data[0], study.encoders[0], folder=tmp_path, prompts="names", cache=tmp_path)
+        clinic_of(data(*caches), tmp_path, prompts=["names"])

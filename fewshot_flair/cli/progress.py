@@ -44,7 +44,10 @@ class Bar:
             self._on_terminal(done, total, note)
             return
         now = time.monotonic()
-        if done == self._last or (now - self._told < LINE_SECONDS and (done < total or self._last < 0)):
+        first, changed = self._last < 0, done != self._last
+        if first:  # what is done at once needs no word
+            self._last = done
+        if first or not changed or (done < total and now - self._told < LINE_SECONDS):
             return
         self._told, self._last = now, done
         self.to.print(f"{self.title}: {done} of {total}{', ' if note else ''}{note}", markup=False)

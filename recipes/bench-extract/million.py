@@ -26,8 +26,8 @@ from fewshot_flair.bank import FeatureBank, FeatureSource
 from fewshot_flair.bank.compaction import SHARD_ROWS
 from fewshot_flair.bank.keys import hex_keys
 from fewshot_flair.bank.shards import row_checks, write_shard
-from fewshot_flair.experiment import AdapterSpec, EncodedClinic, evaluate_adapter
-from fewshot_flair.experiment.clinic import EncodedRows, join_sides
+from fewshot_flair.experiment import AdapterSpec, Clinic, Rows, evaluate_adapter
+from fewshot_flair.experiment.provenance import EncoderMade, Provenance, side_of
 
 DIMS = {"backbone": 2048, "embedding": 512}
 CLASSES = 5
@@ -74,17 +74,38 @@ def memory(line: str = "VmRSS") -> float:
     return int(status.split(f"{line}:")[1].split()[0]) / 1000
 
 
-def clinic_of(bank: FeatureBank, keys: np.ndarray) -> EncodedClinic:
+def clinic_of(bank: FeatureBank, keys: np.ndarray) -> Clinic:
     """A clinic that adapts on 1,000 of the rows and is tested on all others, two images a patient."""
     n = len(keys)
     y = np.random.default_rng(1).integers(0, CLASSES, n)
     patients = [f"P{i // 2}" for i in range(n)]
     images = [""] * n
-    rows = EncodedRows(y, images, patients, images, hex_keys(keys), bank)
+    rows = Rows(y, images, patients, images, hex_keys(keys), bank)
     names = [f"grade {number}" for number in range(CLASSES)]
     text = TextPrototypes(names, np.random.default_rng(2).random((CLASSES, DIMS["embedding"])), 4.6)
     train, test = (rows.take(part) for part in np.split(np.arange(n), [1000]))
-    return join_sides("random", names, True, train, test, DIMS, text)
+    sides = [side_of(part, bank.folder, "random", names, named=True) for part in (train, test)]
+    told = Provenance(
+        data="random",
+        prompts="expert",
+        rendered=False,
+        brought=True,
+        split_given=True,
+        train=sides[0],
+        test=sides[1],
+        pool=None,
+        encoder=EncoderMade(name="random", fingerprint_id="random", fingerprint={}),
+        feature_dims=dict(DIMS),
+        encoded=0,
+        from_bank=n,
+        twins=[],
+        descriptions={},
+        has_text=True,
+        text_digest="random",
+        skipped=[],
+        remarks=[],
+    )
+    return Clinic("random", names, True, train, test, None, DIMS, text, None, told)
 
 
 def measure(folder: Path, n: int) -> dict[str, float]:

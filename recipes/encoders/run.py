@@ -129,13 +129,13 @@ def main() -> None:
                 ENCODERS[name](folder / "weights"), manifest, folder, ["--fast"] if args.fast else []
             )
             run = json.loads((folder / "run" / "run.json").read_text())
-            features = "embedding, backbone" if len(run["settings"]["left_out"]) == 0 else "backbone"
+            features = "embedding, backbone" if len(run["left_out"]) == 0 else "backbone"
         table.add_row(
             name,
             features,
             str(summary["extraction"]["encoded"]),
             str(len(summary["results"])),
-            str(len(run["settings"]["left_out"])),
+            str(len(run["left_out"])),
             f"{summary['seconds']:.0f}",
         )
         console.print(f"{name}: {summary['extraction']['encoded']} photographs in {summary['seconds']:.0f} s")

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fewshot_flair import TextPrototypes, create_adapter, list_adapters
+from fewshot_flair import TextPrototypes, create_adapter, fit_episodes, list_adapters
 from fewshot_flair.adapters import get_adapter_class
 from fewshot_flair.adapters.validation import check_features, check_weights, encode_labels
 
@@ -117,6 +117,8 @@ def test_scorers_see_the_columns_that_they_take_for_granted(clinic):
     np.testing.assert_allclose(
         fitted.predict_proba(X).argmax(axis=1), [sorted(text.classes).index(n) for n in fitted.predict(X)]
     )
+    together = fit_episodes(adapter, X, y, [range(len(y))])  # of many episodes: the order of `columns_`
+    np.testing.assert_allclose(together.probabilities(X)[0][:, order], fitted.predict_proba(X), rtol=1e-5)
     two = TextPrototypes(["no", "mild"], np.asarray(text.prototypes)[:2], 2.0)
     binary = create_adapter("ss-text+", text=two).fit(X[:40], y[:40])
     assert binary.classes_.tolist() == ["mild", "no"]

@@ -7,9 +7,18 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.evaluation import METRICS, cluster_bootstrap, interval_over_seeds, intervals, score
+from fewshot_flair.evaluation import (
+    METRICS,
+    cluster_bootstrap,
+    interval_over_seeds,
+    intervals,
+    paired_bootstrap,
+    score,
+    score_draws,
+)
 from fewshot_flair.evaluation.priors import correct_prior, estimate_prior
 from fewshot_flair.evaluation.statistics import average_ranks, overtakes, paired_comparisons
 
@@ -60,6 +69,56 @@ def test_one_class_only_leaves_auroc_and_kappa_undefined():
     assert np.isnan(found.specificity[0])
 
 
+def by_scikit_learn(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    """Metrics of one draw by scikit-learn and, where it has none, by their definitions."""
+    columns, given, truth = range(p.shape[1]), p.argmax(axis=1), np.eye(p.shape[1])[y]
+    present = np.unique(y)
+    defined = [c for c in present if len(present) > 1]
+    bins = np.minimum((p.max(axis=1) * 15).astype(int), 14)
+    gaps = [abs((p.max(axis=1) - (given == y))[bins == b].sum()) for b in range(15)]
+    return {
+        "balanced_accuracy": sklearn_metrics.recall_score(y, given, labels=present, average="macro"),
+        "accuracy": sklearn_metrics.accuracy_score(y, given),
+        "quadratic_kappa": sklearn_metrics.cohen_kappa_score(y, given, labels=columns, weights="quadratic")
+        if defined
+        else np.nan,
+        "macro_f1": sklearn_metrics.f1_score(y, given, labels=present, average="macro", zero_division=0.0),
+        "macro_auroc": sklearn_metrics.roc_auc_score(truth[:, defined], p[:, defined]) if defined else np.nan,
+        "log_loss": sklearn_metrics.log_loss(y, np.clip(p, 1e-15, 1), labels=columns),
+        "brier_score": np.mean(np.sum((p - truth) ** 2, axis=1)),
+        "expected_calibration_error": sum(gaps) / len(y),
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 6), st.integers(1, 60), st.integers(1, 6), st.booleans())
+def test_scores_of_all_draws_are_scikit_learns_of_each(seed, n_classes, n, held, coarse):
+    """Classes absent, one class, one image, ties, certainty: whatever falls out of small numbers."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(rng.permutation(n_classes)[:held], n)
+    p = rng.dirichlet(np.full(n_classes, 0.5), (3, n))
+    if coarse:
+        p = np.round(p * 2)
+        p = np.where(p.sum(axis=2, keepdims=True) > 0, p, 1)
+        p /= p.sum(axis=2, keepdims=True)
+    scores = score_draws(y, p, ordinal=True)
+    for draw in range(3):
+        found, given_class = scores[draw], p[draw].argmax(axis=1)
+        assert found.values == pytest.approx(by_scikit_learn(y, p[draw]), nan_ok=True)
+        assert list(found.values) == list(METRICS)
+        expected = sklearn_metrics.confusion_matrix(y, given_class, labels=range(n_classes))
+        assert np.array_equal(found.confusion, expected)
+        one_against_rest = sklearn_metrics.multilabel_confusion_matrix(
+            y, given_class, labels=range(n_classes)
+        )
+        for c, ((tn, fp), (fn, tp)) in enumerate(one_against_rest):
+            assert found.recall[c] == pytest.approx(tp / (tp + fn) if tp + fn else np.nan, nan_ok=True)
+            assert found.specificity[c] == pytest.approx(tn / (tn + fp) if tn + fp else np.nan, nan_ok=True)
+        assert found.reliability.sum(axis=1) == pytest.approx(
+            [n, p[draw].max(axis=1).sum(), (given_class == y).sum()]
+        )
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 6), st.integers(2, 40))
 def test_scores_do_not_depend_on_the_order_of_rows(seed, n_classes, n):
@@ -76,6 +135,8 @@ def test_bad_scores_input():
         score(np.array([0]), np.array([[np.nan, 1.0]]))
     with pytest.raises(InputError, match="at least 1"):
         score(np.zeros(0, int), np.zeros((0, 2)))
+    with pytest.raises(InputError, match="from 0 to 1"):
+        score(np.array([2]), np.array([[0.5, 0.5]]))
 
 
 def test_interval_over_seeds():
@@ -90,10 +151,9 @@ def test_cluster_bootstrap_is_the_plain_one_whatever_is_scored_at_once(monkeypat
     rng = np.random.default_rng(3)
     y, patients = rng.integers(0, 3, 60), np.repeat(np.arange(20), 3)
     predicted = np.where(rng.random((2, 60)) < 0.6, y, (y + 1) % 3)
-    draws = np.random.default_rng(5).multinomial(20, np.full(20, 1 / 20), size=50)
     plain = []
-    for weights in draws:
-        rows = np.repeat(np.arange(60), weights[patients])
+    for drawn in np.random.default_rng(5).integers(0, 20, (50, 20)):
+        rows = np.concatenate([np.flatnonzero(patients == patient) for patient in drawn])
         recalls = [[np.mean(p[rows][y[rows] == c] == c) for c in np.unique(y[rows])] for p in predicted]
         plain.append(np.mean([np.mean(r) for r in recalls]))
     expected = np.quantile(plain, [0.025, 0.975])
@@ -123,6 +183,28 @@ def test_cluster_bootstrap_keeps_eyes_together():
     assert together[1] - together[0] > 1.2 * (apart[1] - apart[0])
     assert together[0] < score(y, one_hot(list(predicted), 2)).values["balanced_accuracy"] < together[1]
     assert cluster_bootstrap(y, y, np.arange(200), 2) == (1.0, 1.0)
+
+
+def test_one_patient_has_no_interval():
+    y = np.array([0, 0, 1])
+    assert np.isnan(cluster_bootstrap(y, y, ["a", "a", "a"], 2)).all()
+    assert np.isnan(paired_bootstrap(y, y, 1 - y, ["a", "a", "a"], 2)).all()
+
+
+def test_paired_bootstrap_cancels_what_both_share():
+    rng = np.random.default_rng(1)
+    y, patients = rng.integers(0, 2, 400), np.repeat(np.arange(200), 2)
+    hard = rng.random(400) < 0.4
+    first = np.where(hard, 1 - y, y)
+    second = np.where(hard | (rng.random(400) < 0.05), 1 - y, y)
+    low, high = paired_bootstrap(y, first, np.stack([second, second]), patients, 2)
+    alone = cluster_bootstrap(y, first, patients, 2)
+    gap = score(y, one_hot(list(first), 2)).values["balanced_accuracy"]
+    gap -= score(y, one_hot(list(second), 2)).values["balanced_accuracy"]
+    assert 0 < low < gap < high
+    assert high - low < 0.7 * (alone[1] - alone[0])
+    assert paired_bootstrap(y, second, first, patients, 2) == pytest.approx((-high, -low))
+    assert paired_bootstrap(y, first, first, patients, 2) == (0, 0)
 
 
 def test_paired_comparisons_see_through_shared_luck():

@@ -52,8 +52,8 @@ class EpisodeFits:
         """Predicted class of each query in each episode: (B, n)."""
         return self.columns_[self.logits(X).argmax(axis=2)]
 
-    def predict_proba(self, X: ArrayLike) -> NDArray:
-        """Softmax of the logits, in the order of `columns_`: (B, n, C)."""
+    def probabilities(self, X: ArrayLike) -> NDArray:
+        """Softmax of the logits, in the order of `columns_`, not that of `Adapter.predict_proba`: (B, n, C)."""
         return softmax(self.logits(X))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,18 @@ from fewshot_flair.episodes.episode import padded
 from fewshot_flair.errors import InputError
 from fewshot_flair.text.prototypes import TextPrototypes
 
-if TYPE_CHECKING:
-    from fewshot_flair.adapters.base import Adapter
-
 __all__ = ["Pool"]
+
+
+class Method(Protocol):
+    """What of an adapter decides what may be in its pool (see `adapters.base.Adapter`)."""
+
+    name: ClassVar[str]
+    features: ClassVar[str]
+    needs_text: ClassVar[bool]
+    uses_unlabeled: ClassVar[bool]
+    text: TextPrototypes | None
+    device: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +55,7 @@ class Pool:
     @classmethod
     def checked(
         cls,
-        adapter: Adapter,
+        adapter: Method,
         X: ArrayLike,
         y: ArrayLike,
         *,
@@ -114,7 +122,7 @@ class Pool:
         return x, np.where(mask, self.weight[index], 0).astype(self.X.dtype), index
 
 
-def _text_arrays(adapter: Adapter, features: NDArray, namespace: Namespace) -> TextArrays:
+def _text_arrays(adapter: Method, features: NDArray, namespace: Namespace) -> TextArrays:
     text = adapter.text
     assert isinstance(text, TextPrototypes)
     if text.n_features != features.shape[1]:
@@ -132,7 +140,7 @@ def _text_arrays(adapter: Adapter, features: NDArray, namespace: Namespace) -> T
     return TextArrays(prototypes, unit_prototypes, text.scale, samples, sample_onehot)
 
 
-def _unlabeled(adapter: Adapter, X_unlabeled: ArrayLike | None, dtype: np.dtype) -> NDArray | None:
+def _unlabeled(adapter: Method, X_unlabeled: ArrayLike | None, dtype: np.dtype) -> NDArray | None:
     if X_unlabeled is None:
         return None
     if not adapter.uses_unlabeled:

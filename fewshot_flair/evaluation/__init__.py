@@ -1,6 +1,5 @@
 """Metrics, intervals, tests and calibration of class probabilities."""
 
-from fewshot_flair.evaluation.intervals import cluster_bootstrap, interval_over_seeds, paired_bootstrap
-from fewshot_flair.evaluation.metrics import METRICS, Metric, score
+import lazy_loader
 
-__all__ = ["METRICS", "Metric", "cluster_bootstrap", "interval_over_seeds", "paired_bootstrap", "score"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

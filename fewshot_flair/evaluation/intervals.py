@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["cluster_bootstrap", "interval_over_seeds"]
+__all__ = ["cluster_bootstrap", "interval_over_seeds", "paired_bootstrap"]
 
 WEIGHT_BYTES = 64 * 2**20
 """Memory for the resamples that are scored at once."""
@@ -45,8 +47,8 @@ def interval_over_seeds(values: ArrayLike, confidence: float = 0.95) -> tuple[fl
 
 
 def cluster_bootstrap(
-    y_true: NDArray[np.int64],
-    y_pred: NDArray[np.int64],
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     clusters: ArrayLike,
     n_classes: int,
     *,
@@ -65,62 +67,111 @@ def cluster_bootstrap(
 
     Parameters
     ----------
-    y_true : int array of shape (n,)
-    y_pred : int array of shape (n,) or (episodes, n)
+    y_true : int array-like of shape (n,)
+    y_pred : int array-like of shape (n,) or (episodes, n)
     clusters : array-like of shape (n,)
         What may not be parted, a patient's identifier for each image.
 
     Returns
     -------
     low, high : float
+        NaN where there is a single cluster, which says nothing of others.
     """
-    y_true = np.asarray(y_true)
-    y_pred = np.atleast_2d(y_pred)
-    if y_pred.shape[1] != len(y_true):
-        raise InputError(f"bootstrap: {y_pred.shape} predictions for {len(y_true)} labels")
-    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    n = len(names)
-    cell = cluster * n_classes + y_true
-    images = np.bincount(cell, minlength=n * n_classes)
-    # As small as the counts allow: a million patients and 20 episodes of 5 classes are 100 MB.
-    counts = np.empty((1 + len(y_pred), n * n_classes), np.min_scalar_type(int(images.max())))
-    counts[0] = images
-    for episode, predicted in enumerate(y_pred, 1):
-        counts[episode] = np.bincount(cell[predicted == y_true], minlength=n * n_classes)
-    rng = np.random.default_rng(seed)
-    balanced: list[NDArray[np.float64]] = []
-    kept, drawn_in_all = 0, 0
-    block = max(1, min(resamples, WEIGHT_BYTES // (8 * n)))
-    there = counts[0].reshape(n, n_classes).any(axis=0)
-    while kept < resamples:
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=block).astype(np.float64)
-        drawn = np.stack([weights @ part.reshape(n, n_classes).astype(np.float64) for part in counts])
-        drawn_in_all += block
-        if drawn_in_all <= MOST_DRAWS * resamples:
-            drawn = drawn[:, (drawn[0][:, there] > 0).all(axis=1)]
-        present = drawn[0] > 0
-        recall = np.divide(drawn[1:], drawn[0], out=np.zeros_like(drawn[1:]), where=present)
-        balanced.append((recall.sum(axis=2) / present.sum(axis=1)).mean(axis=0))
-        kept += len(balanced[-1])
-    values = np.concatenate(balanced)[:resamples]
+    (values,) = _resampled(y_true, [y_pred], clusters, n_classes, resamples, seed)
+    return _percentiles(values, confidence)
+
+
+def paired_bootstrap(
+    y_true: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    clusters: ArrayLike,
+    n_classes: int,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval over test patients of how much better `first` is than `second`.
+
+    The difference of their balanced accuracies (first minus second), both scored on the same resamples of
+    patients, which are those of `cluster_bootstrap`: what makes some patients hard for both cancels out.
+
+    Parameters
+    ----------
+    y_true : int array-like of shape (n,)
+    first, second : int array-like of shape (n,) or (episodes, n)
+        Predictions; the numbers of episodes may differ.
+    clusters : array-like of shape (n,)
+        What may not be parted, a patient's identifier for each image.
+
+    Returns
+    -------
+    low, high : float
+        NaN where there is a single cluster.
+    """
+    one, other = _resampled(y_true, [first, second], clusters, n_classes, resamples, seed)
+    return _percentiles(one - other, confidence)
+
+
+def _percentiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def paired_bootstrap(y_true, first, second, clusters, n_classes, *, resamples=1000, seed=0):
-    """Replaced on merge."""
+def _resampled(
+    y_true: ArrayLike,
+    predictions: Sequence[ArrayLike],
+    clusters: ArrayLike,
+    n_classes: int,
+    resamples: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Balanced accuracy of each of the predictions on each resample of clusters: (predictions, resamples)."""
     names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
     n = len(names)
-    if n < 2:
-        return float("nan"), float("nan")
-    cell = cluster * n_classes + y_true
-    images = np.bincount(cell, minlength=n * n_classes).reshape(n, n_classes)
-    right = [
-        np.bincount(cell[p == y_true], minlength=n * n_classes).reshape(n, n_classes) for p in (first, second)
-    ]
-    w = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
-    d = w @ images
-    m = [(np.divide(w @ r, d, out=np.zeros_like(d), where=d > 0)).sum(1) / (d > 0).sum(1) for r in right]
-    low, high = np.quantile(m[0] - m[1], [0.025, 0.975])
-    return float(low), float(high)
+    if n == 1:
+        return np.full((len(predictions), 1), np.nan)
+    images, right = _cluster_counts(np.asarray(y_true), predictions, cluster, n, n_classes)
+    there = images.any(axis=0)
+    rng = np.random.default_rng(seed)
+    balanced: list[NDArray[np.float64]] = []
+    kept, drawn_in_all = 0, 0
+    block = max(1, min(resamples, WEIGHT_BYTES // (8 * n)))
+    while kept < resamples:
+        cells = rng.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
+        weights = np.bincount(cells.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
+        drawn = weights @ images
+        drawn_in_all += block
+        if drawn_in_all <= MOST_DRAWS * resamples:
+            every = (drawn[:, there] > 0).all(axis=1)
+            drawn, weights = drawn[every], weights[every]
+        # The mean over episodes of a class's recall is that of its right answers: one product for all.
+        recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
+        balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
+        kept += len(drawn)
+    return np.concatenate(balanced, axis=1)[:, :resamples]
+
+
+def _cluster_counts(
+    y: NDArray[np.int64],
+    predictions: Sequence[ArrayLike],
+    cluster: NDArray[np.int64],
+    n_clusters: int,
+    n_classes: int,
+) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+    """Images of each cluster and class, and how many of them are answered right, a mean over episodes."""
+    cell = cluster * n_classes + y
+
+    def counted(weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        counts = np.bincount(cell, weights, minlength=n_clusters * n_classes)
+        return counts.reshape(n_clusters, n_classes).astype(np.float64)
+
+    right = []
+    for given in predictions:
+        predicted = np.atleast_2d(given)
+        if predicted.shape[1] != len(y):
+            raise InputError(f"bootstrap: {predicted.shape} predictions for {len(y)} labels")
+        right.append(counted((predicted == y).mean(axis=0)))
+    return counted(None), right

@@ -1,4 +1,7 @@
-"""What is said of one classifier on one test set, by scikit-learn wherever it has the metric.
+"""What is said of classifiers on one test set, those of many draws at once.
+
+The definitions are scikit-learn's wherever it has the metric; it takes one classifier at a time, which for the
+draws of a study costs fifty times this.
 
 A metric that is undefined on a test set is NaN, which tables show as absent and means leave out: the
 recall of a class without test images, the kappa of a test set of one class.
@@ -6,25 +9,20 @@ recall of a class without test images, the kappa of a test set of one class.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn import config_context
-from sklearn.metrics import (
-    accuracy_score,
-    cohen_kappa_score,
-    confusion_matrix,
-    f1_score,
-    log_loss,
-    roc_auc_score,
-)
+from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["METRICS", "Metric", "Score", "score"]
+__all__ = ["METRICS", "Metric", "Score", "Scores", "score", "score_draws"]
+
+SMALLEST = 1e-15
+"""Probability of the true class below which the log loss does not look."""
+BINS = 15
+"""Bins of confidence."""
 
 
 @dataclass(frozen=True)
@@ -108,94 +106,157 @@ class Score:
     reliability: NDArray[np.float64]
 
 
-def score(y_true: NDArray[np.int64], probabilities: NDArray[np.floating], *, ordinal: bool = False) -> Score:
-    """Score class probabilities against the truth.
+@dataclass(frozen=True)
+class Scores:
+    """The `Score` of each of B classifiers on one test set.
+
+    Attributes
+    ----------
+    values : dict of str to float64 array of shape (B,)
+    recall, specificity : float64 array of shape (B, C)
+    confusion : int64 array of shape (B, C, C)
+    reliability : float64 array of shape (B, 3, 15)
+    """
+
+    values: dict[str, NDArray[np.float64]]
+    recall: NDArray[np.float64]
+    specificity: NDArray[np.float64]
+    confusion: NDArray[np.int64]
+    reliability: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.recall)
+
+    def __getitem__(self, draw: int) -> Score:
+        values = {key: float(value[draw]) for key, value in self.values.items()}
+        arrays = (self.recall, self.specificity, self.confusion, self.reliability)
+        return Score(values, *(array[draw] for array in arrays))
+
+
+def score(y_true: ArrayLike, probabilities: ArrayLike, *, ordinal: bool = False) -> Score:
+    """Score the class probabilities (n, C) of one classifier; as `score_draws` in all else."""
+    return score_draws(y_true, np.asarray(probabilities)[None], ordinal=ordinal)[0]
+
+
+def score_draws(y_true: ArrayLike, probabilities: ArrayLike, *, ordinal: bool = False) -> Scores:
+    """Score the class probabilities of many draws against the same truth.
 
     Parameters
     ----------
-    y_true : int array of shape (n,)
+    y_true : int array-like of shape (n,)
         True classes as columns of `probabilities`.
-    probabilities : float array of shape (n, C)
+    probabilities : float array-like of shape (B, n, C)
         Rows sum to 1. A tie is won by the lowest column.
     ordinal : bool
         Whether the classes are ordered grades; without it ``quadratic_kappa`` is NaN.
 
+    Returns
+    -------
+    Scores
+        The metrics of draw b are ``scores[b]``.
+
     Raises
     ------
     InputError
-        If shapes disagree, there is no row, or a probability is not finite.
+        If shapes disagree, there is no row, a label is no column, or a probability is not finite.
     """
-    y_true = np.asarray(y_true, dtype=np.int64)
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    if probabilities.ndim != 2 or len(y_true) != len(probabilities) or not len(y_true):
+    y, p = _checked(np.asarray(y_true), np.asarray(probabilities, dtype=np.float64))
+    size, n, n_classes = p.shape
+    predicted = p.argmax(axis=2)
+    correct = predicted == y
+    confusion = _counted(y * n_classes + predicted, n_classes**2).reshape(size, n_classes, n_classes)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    support, named = np.bincount(y, minlength=n_classes), confusion.sum(axis=1)
+    present = support > 0
+    recall, others = _ratio(hits, support), n - support
+    reliability = reliability_bins(p.max(axis=2), correct)
+    squared = p.copy()
+    squared[:, np.arange(n), y] -= 1
+    values = {
+        "balanced_accuracy": recall[:, present].mean(axis=1),
+        "accuracy": correct.mean(axis=1),
+        "quadratic_kappa": _quadratic_kappa(confusion, ordinal),
+        "macro_f1": (2 * hits / np.maximum(support + named, 1))[:, present].mean(axis=1),
+        "macro_auroc": _macro_auroc(y, p, np.flatnonzero(present & (others > 0))),
+        "log_loss": np.abs(np.log(np.clip(p[:, np.arange(n), y], SMALLEST, 1))).mean(axis=1),
+        "brier_score": np.einsum("bnc,bnc->b", squared, squared) / n,
+        "expected_calibration_error": expected_calibration_error(reliability),
+    }
+    specificity = _ratio(others - (named - hits), others)
+    return Scores(values, recall, specificity, confusion, reliability)
+
+
+def reliability_bins(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Images, summed confidence and summed correctness in equal-width bins of confidence.
+
+    Both are of shape (B, n), the result (B, 3, 15).
+    """
+    which = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    parts = [_counted(which, BINS, weights) for weights in (None, confidence, correct)]
+    return np.stack(parts, axis=1).astype(np.float64)
+
+
+def expected_calibration_error(reliability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected calibration error of `reliability_bins` (Guo et al., ICML 2017, equation 3): (...,)."""
+    images, confidence, correct = np.moveaxis(reliability, -2, 0)
+    return np.abs(confidence - correct).sum(axis=-1) / images.sum(axis=-1)
+
+
+def _checked(y: NDArray[Any], p: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if p.ndim != 3 or y.shape != p.shape[1:2] or not p.size:
         raise InputError(
-            f"scores: {y_true.shape} labels and {probabilities.shape} probabilities; "
+            f"scores: {y.shape} labels and {p.shape[1:]} probabilities; "
             "they must be (n,) and (n, C) with n at least 1"
         )
-    if not np.isfinite(probabilities).all():
+    if not np.isfinite(p).all():
         raise InputError("scores: a probability is NaN or infinite")
-    n_classes = probabilities.shape[1]
-    y_pred = probabilities.argmax(axis=1)
-    with config_context(skip_parameter_validation=True), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # undefined metrics are handled below, class by class
-        confusion = confusion_matrix(y_true, y_pred, labels=range(n_classes))
-        support = confusion.sum(axis=1)
-        present = np.flatnonzero(support)
-        recall = _ratio(np.diag(confusion), support)
-        negatives = len(y_true) - support
-        false_positives = confusion.sum(axis=0) - np.diag(confusion)
-        specificity = _ratio(negatives - false_positives, negatives)
-        reliability = reliability_bins(probabilities.max(axis=1), y_pred == y_true)
-        truth = np.eye(n_classes)[y_true]
-        values = {
-            "balanced_accuracy": float(np.nanmean(recall)),
-            "accuracy": float(accuracy_score(y_true, y_pred)),
-            "quadratic_kappa": _quadratic_kappa(y_true, y_pred, n_classes) if ordinal else float("nan"),
-            "macro_f1": float(f1_score(y_true, y_pred, labels=present, average="macro", zero_division=0.0)),
-            "macro_auroc": _macro_auroc(truth, probabilities, present),
-            "log_loss": float(
-                log_loss(y_true, np.clip(probabilities, 1e-15, 1.0), labels=range(n_classes))
-                if n_classes > 1
-                else 0.0
-            ),
-            "brier_score": float(((probabilities - truth) ** 2).sum(axis=1).mean()),
-            "expected_calibration_error": expected_calibration_error(reliability),
-        }
-    return Score(values, recall, specificity, confusion, reliability)
+    if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= p.shape[2]:
+        raise InputError(f"scores: labels must be whole numbers from 0 to {p.shape[2] - 1}, the columns")
+    return y.astype(np.int64), p
 
 
-def reliability_bins(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = 15
-) -> NDArray[np.float64]:
-    """Images, summed confidence and summed correctness in equal-width bins of confidence: (3, bins)."""
-    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    return np.stack(
-        [np.bincount(which, weights=w, minlength=bins) for w in (None, confidence, correct)]
-    ).astype(np.float64)
-
-
-def expected_calibration_error(reliability: NDArray[np.float64]) -> float:
-    """Expected calibration error of `reliability_bins` (Guo et al., ICML 2017, equation 3)."""
-    images, confidence, correct = reliability
-    return float(np.abs(confidence - correct).sum() / images.sum())
+def _counted(which: NDArray[np.int64], size: int, weights: NDArray[Any] | None = None) -> NDArray[Any]:
+    """What each draw has in each of `size` cells: (B, n) cell numbers give (B, size)."""
+    draws = len(which)
+    cells = (which + size * np.arange(draws)[:, None]).ravel()
+    flat = None if weights is None else weights.ravel()
+    return np.bincount(cells, flat, minlength=draws * size).reshape(draws, size)
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    """Shares (B, C); NaN for a class of which there is nothing."""
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _quadratic_kappa(y_true: NDArray[np.int64], y_pred: NDArray[np.int64], n_classes: int) -> float:
-    if len(np.unique(y_true)) < 2:
-        return float("nan")
-    return float(cohen_kappa_score(y_true, y_pred, labels=range(n_classes), weights="quadratic"))
+def _quadratic_kappa(confusion: NDArray[np.int64], ordinal: bool) -> NDArray[np.float64]:
+    truth, named = confusion[0].sum(axis=1), confusion.sum(axis=1)
+    if not ordinal or np.count_nonzero(truth) < 2:
+        return np.full(len(confusion), np.nan)
+    grades = np.arange(len(truth))
+    apart = (grades[:, None] - grades) ** 2.0
+    seen = np.einsum("bij,ij->b", confusion, apart)
+    return 1 - seen * truth.sum() / (named @ (truth @ apart))
 
 
 def _macro_auroc(
-    truth: NDArray[np.float64],
-    probabilities: NDArray[np.floating],
-    present: Sequence[int] | NDArray[np.int64],
-) -> float:
-    defined = [c for c in present if truth[:, c].min() == 0]
-    if not defined:
-        return float("nan")
-    return float(roc_auc_score(truth[:, defined], probabilities[:, defined], average="macro"))
+    y: NDArray[np.int64], p: NDArray[np.float64], defined: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    if not len(defined):
+        return np.full(len(p), np.nan)
+    return np.mean([_auroc(y == c, p[:, :, c]) for c in defined], axis=0)
+
+
+def _auroc(positive: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area under the ROC curve from the ranks of the positives (Mann-Whitney); ties share their mean rank."""
+    n, n_positive = values.shape[1], np.count_nonzero(positive)
+    order = values.argsort(axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
+    place = np.arange(n)
+    new = np.diff(ordered, axis=1) > 0
+    first, last = np.zeros(values.shape, np.int64), np.full(values.shape, n - 1)
+    first[:, 1:] = np.where(new, place[1:], 0)
+    last[:, :-1] = np.where(new, place[:-1], n - 1)
+    first = np.maximum.accumulate(first, axis=1)
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    twice_ranks = np.where(positive[order], first + last, 0).sum(axis=1)  # ranks from 0
+    return (twice_ranks - n_positive * (n_positive - 1)) / (2 * n_positive * (n - n_positive))

@@ -34,7 +34,8 @@ class CellResult:
         The columns that name the cell (see `grid.SETTING`), with ``adapter``.
     classes : list of C str
     rows : list of B dict
-        One a seed, with the columns of `scoring.result_columns` (support counts as labelled).
+        One a seed: ``seed``, ``n_support``, the metrics, and recall_, specificity_ and support_ (as labelled) of
+        each class.
     confusion : float64 array of shape (C, C)
         Images, averaged over the draws; rows are the truth.
     reliability : float64 array of shape (3, 15)

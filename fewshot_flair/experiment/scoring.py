@@ -18,24 +18,11 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["evaluate_adapter", "result_columns"]
+__all__ = ["evaluate_adapter"]
 
 PROBABILITY_BYTES = 256 * 2**20
 _warm: set[str] = set()
 """Adapters that this process has fitted before."""
-
-
-def result_columns(classes: Sequence[str]) -> list[str]:
-    """The columns of a result row for these classes, after those that name the setting."""
-    from fewshot_flair.evaluation import METRICS
-
-    return [
-        *("seed", "n_support"),
-        *METRICS,
-        *(f"recall_{name}" for name in classes),
-        *(f"specificity_{name}" for name in classes),
-        *(f"support_{name}" for name in classes),
-    ]
 
 
 def evaluate_adapter(
@@ -68,14 +55,15 @@ def evaluate_adapter(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from fewshot_flair.evaluation import cluster_bootstrap, score
+    from fewshot_flair.evaluation import cluster_bootstrap, score_draws
 
     balanced = clinic.create(spec).class_balanced
     n_classes = len(clinic.classes)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
     rows: list[dict[str, Any]] = []
     predicted: list[NDArray[np.unsignedinteger]] = []
-    scores = []
+    confusion = np.zeros((n_classes, n_classes))
+    reliability: NDArray[np.float64] | float = 0.0
     seconds = 0.0
     notes = _sameness(episodes)
     for start in range(0, len(episodes), group):
@@ -91,26 +79,32 @@ def evaluate_adapter(
             str(w.message) for w in warned if issubclass(w.category, RuntimeWarning | ConvergenceWarning)
         ]
         seconds += spent
-        for seed, y_support, given in zip(part.seeds, labels, probabilities, strict=True):
-            counts = np.bincount(y_support, minlength=n_classes)
-            source = np.ones(n_classes) if balanced else counts.astype(np.float64) + 1
-            moved = _moved(given, source, clinic.test.y, prior)
-            scored = score(clinic.test.y, moved, ordinal=clinic.ordinal)
-            scores.append(scored)
-            predicted.append(moved.argmax(axis=1).astype(np.min_scalar_type(n_classes)))
-            values = (
-                *(seed, int(counts.sum()), *scored.values.values()),
-                *(*scored.recall.tolist(), *scored.specificity.tolist(), *counts.tolist()),
-            )
-            rows.append(dict(zip(result_columns(clinic.classes), values, strict=True)))
+        counts = np.stack([np.bincount(y_support, minlength=n_classes) for y_support in labels])
+        if prior != "none":
+            for given, own in zip(probabilities, counts, strict=True):
+                source = np.ones(n_classes) if balanced else own.astype(np.float64) + 1
+                given[:] = _moved(given, source, clinic.test.y, prior)
+        scored = score_draws(clinic.test.y, probabilities, ordinal=clinic.ordinal)
+        confusion += scored.confusion.sum(axis=0)
+        reliability = reliability + scored.reliability.sum(axis=0)
+        predicted.append(probabilities.argmax(axis=2).astype(np.min_scalar_type(n_classes)))
+        columns = {"seed": list(part.seeds), "n_support": counts.sum(axis=1).tolist()}
+        columns |= {key: values.tolist() for key, values in scored.values.items()}
+        for kind, values in (
+            ("recall", scored.recall),
+            ("specificity", scored.specificity),
+            ("support", counts),
+        ):
+            columns |= {f"{kind}_{name}": values[:, c].tolist() for c, name in enumerate(clinic.classes)}
+        rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return CellResult(
         names={"adapter": spec.label},
         classes=list(clinic.classes),
         rows=rows,
-        confusion=np.mean([scored.confusion for scored in scores], axis=0),
-        reliability=np.sum([scored.reliability for scored in scores], axis=0),
+        confusion=confusion / len(episodes),
+        reliability=np.asarray(reliability),
         patient_interval=cluster_bootstrap(
-            clinic.test.y, np.stack(predicted), clinic.test.patients, n_classes
+            clinic.test.y, np.concatenate(predicted), clinic.test.patients, n_classes
         ),
         fit_seconds=seconds / len(episodes),
         notes=list(dict.fromkeys(notes)),
@@ -140,8 +134,6 @@ def _moved(
     probabilities: NDArray[np.float64], source: NDArray[Any], y_test: NDArray[np.int64], prior: str
 ) -> NDArray[np.float64]:
     """Move from the prevalence a classifier presumes (support counts plus one, or even) to the test's."""
-    if prior == "none":
-        return probabilities
     from fewshot_flair.evaluation.priors import correct_prior, estimate_prior
 
     if prior == "known":

@@ -1,0 +1,14 @@
+from .intervals import cluster_bootstrap, interval_over_seeds, paired_bootstrap
+from .metrics import METRICS, Metric, Score, Scores, score, score_draws
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "Score",
+    "Scores",
+    "cluster_bootstrap",
+    "interval_over_seeds",
+    "paired_bootstrap",
+    "score",
+    "score_draws",
+]

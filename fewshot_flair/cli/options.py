@@ -93,6 +93,17 @@ class Table:
             "Text encoding of the table where it is not UTF-8 (Excel in Western Europe: cp1252).",
         ),
     ] = None
+    sheet: Annotated[
+        str | None, _data("--sheet", "Sheet of a workbook, where several have such columns.")
+    ] = None
+    scale: Annotated[
+        str | None,
+        _data(
+            "--scale",
+            "dr: labels 0 to 4 are grades of the International Clinical Diabetic Retinopathy scale, by whose names "
+            "the text tower knows them.",
+        ),
+    ] = None
     skip_bad: Annotated[
         bool, _data("--skip-bad", "Go on without bad rows; they are recorded in the results.")
     ] = False

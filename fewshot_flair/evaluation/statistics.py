@@ -102,13 +102,13 @@ def average_ranks(wide: pd.DataFrame, *, higher_is_better: bool = True) -> Ranki
     Ranking or None
         None where fewer than two settings or two adapters are left to rank.
     """
+    complete = wide.dropna()
+    if min(complete.shape) < 2:
+        return None
     import pandas as pd
     from scikit_posthocs import posthoc_nemenyi_friedman
     from scipy.stats import friedmanchisquare
 
-    complete = wide.dropna()
-    if min(complete.shape) < 2:
-        return None
     ranks = complete.rank(axis=1, ascending=not higher_is_better).mean().sort_values()
     if min(complete.shape) < 3:
         unknown = pd.DataFrame(np.nan, index=wide.columns, columns=wide.columns)

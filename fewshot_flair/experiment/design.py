@@ -61,6 +61,8 @@ class DataSet(_Strict):
     label_column: str = "label"
     patient_column: str = "patient_id"
     encoding: str | None = None
+    sheet: str | None = None
+    scale: Literal["dr"] | None = None
     skip_bad: bool = False
     other_patients: bool = False
     on_leak: Literal["refuse", "drop-train"] = "refuse"

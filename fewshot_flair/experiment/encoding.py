@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,9 +141,17 @@ def with_text(clinic: Clinic, name: str, prompts: Prompts) -> Clinic:
         told = clinic.provenance.model_copy(update={"prompts": name})
         return replace(clinic, provenance=told)
     texts = described(clinic.classes, prompts)
-    text = text_prototypes(clinic.tower, clinic.train.bank, texts)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", RuntimeWarning)
+        text = text_prototypes(clinic.tower, clinic.train.bank, texts)
+    doubts = [str(w.message) for w in warned if issubclass(w.category, RuntimeWarning)]
     told = clinic.provenance.model_copy(
-        update={"prompts": name, "descriptions": texts, "text_digest": text_digest(text)}
+        update={
+            "prompts": name,
+            "descriptions": texts,
+            "text_digest": text_digest(text),
+            "remarks": [*clinic.provenance.remarks, *dict.fromkeys(doubts)],
+        }
     )
     return replace(clinic, text=text, provenance=told)
 

@@ -4,22 +4,6 @@ Nothing here is a photograph of a person. `render_patient` draws both eyes of a 
 with a camera of a `CameraRange`; the same generator state gives the same bytes.
 """
 
-from .camera import Camera, CameraRange
-from .findings import GRADES, QUADRANTS, Findings
-from .pathology import LESION_MAPS
-from .patients import Eye, Photograph, Population, make_eye, photograph, render_patient
+import lazy_loader
 
-__all__ = [
-    "GRADES",
-    "LESION_MAPS",
-    "QUADRANTS",
-    "Camera",
-    "CameraRange",
-    "Eye",
-    "Findings",
-    "Photograph",
-    "Population",
-    "make_eye",
-    "photograph",
-    "render_patient",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

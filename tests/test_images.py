@@ -314,3 +314,28 @@ def test_arrays_and_pil_images_read_like_files(tmp_path: Path) -> None:
 def test_what_is_no_image_is_refused(bad: object) -> None:
     with pytest.raises(InputError, match="image: a"):
         read_image(bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("shape", [(3000, 1), (2, 2001), (3, 4000)])
+def test_of_a_strip_no_more_is_resized_than_is_kept(shape: tuple[int, int], rounded: bool) -> None:
+    import tracemalloc
+
+    strip = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    preparation = ImagePreparation(96, canvas="center-crop", resize=112, crop=False, round_pixels=rounded)
+    longest = 112 * max(shape) // min(shape)
+    size = (longest, 112) if shape[1] > shape[0] else (112, longest)
+    left, top = ((side - 96) // 2 for side in size)
+    whole = np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR))
+    tracemalloc.start()
+    pixels = prepare(strip, preparation) * 255
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6
+    np.testing.assert_allclose(pixels.transpose(1, 2, 0), whole[top : top + 96, left : left + 96], atol=1.01)
+
+
+def test_a_preparation_of_a_canvas_that_no_memory_holds_is_refused() -> None:
+    for sizes in ({"image_size": 10**9}, {"image_size": 224, "resize": 10**9}):
+        with pytest.raises(InputError, match="up to 4096 pixels"):
+            ImagePreparation(**sizes)

@@ -44,7 +44,7 @@ class CLIP(PublishedEncoder):
     @property
     def feature_dims(self) -> dict[str, int]:
         """Widths of the class token's feature and the embedding (768 and 512)."""
-        embedding, backbone = self.shape("visual_projection.weight")
+        embedding, backbone = self.shape("visual_projection.weight", 2)
         return {"backbone": backbone, "embedding": embedding}
 
     @cached_property
@@ -59,8 +59,10 @@ class CLIP(PublishedEncoder):
         from fewshot_flair.encoders.inference import to_device
         from fewshot_flair.encoders.weights import load_tensors, read_tensors
 
-        network = CLIPModel(CLIPConfig.from_dict(read_json(self.weights.parent / "config.json")))
-        load_tensors(network, read_tensors(self.weights), self.weights, spare=SPARE)
+        config = CLIPConfig.from_dict(read_json(self.weights.parent / "config.json"))
+        network = load_tensors(
+            lambda: CLIPModel(config), read_tensors(self.weights), self.weights, spare=SPARE
+        )
         return to_device(network, self.device)
 
     def _build_vision(self) -> nn.Module:

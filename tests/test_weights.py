@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from published_layouts import write_biomedclip, write_retfound
+from published_layouts import write_biomedclip, write_clip, write_retfound
 from safetensors.torch import save_file
 
 from fewshot_flair.encoders import load_encoder
@@ -104,12 +105,16 @@ def test_a_pickle_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> N
 
 def test_damaged_files_are_refused_in_our_own_words(sharded: Path, tmp_path: Path) -> None:
     """Bytes at random places of every file; what still loads is no fault, a foreign exception is."""
+    pytest.importorskip("transformers")
     (tmp_path / "r").mkdir()
     write_retfound(tmp_path / "r" / "RETFound_cfp_weights.pth")
     rng = np.random.default_rng(0)
     said = []
     whole = sharded.parent / "whole"
-    for name, folder in (("biomedclip", sharded), ("biomedclip", whole), ("retfound", tmp_path / "r")):
+    write_clip(tmp_path / "c")
+    for name, folder in (
+        ("biomedclip", sharded), ("biomedclip", whole), ("retfound", tmp_path / "r"), ("clip-vit-b32", tmp_path / "c")
+    ):  # fmt: skip
         for path in sorted(folder.iterdir()):
             sound = path.read_bytes()
             for _ in range(3):
@@ -164,3 +169,23 @@ def test_a_vocabulary_must_fit_the_text_tower(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe[PAD]")
     with pytest.raises(InputError, match="cannot be read as text"):
         WordPieces(path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "reason"),
+    [
+        (["青光眼", "白内障"], "unknown words"),
+        (["lesion " * 120 + "mild", "lesion " * 120 + "severe"], "cut off at 77 tokens"),
+        ({"mild": ["an eye"], "severe": ["an eye"]}, "the texts are the same"),
+        (["red-eye", "red - eye"], "it does not read what differs between them"),
+    ],
+)
+def test_classes_that_the_text_tower_cannot_tell_apart_are_named(classes: Any, reason: str) -> None:
+    encoder = load_encoder("mini")
+    both = " and ".join(map(repr, classes))
+    with pytest.warns(RuntimeWarning, match=rf"cannot tell {both} apart: .*\({reason}\)") as caught:
+        encoder.prototypes(classes, knowledge=False)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.prototypes(["healthy", "diabetic retinopathy"])

@@ -134,6 +134,10 @@ class BiomedCLIP(PublishedEncoder):
                 functional.normalize(tower["projection"](tower["bert"](ids, mask)[-1][:, 0]), dim=-1)
             )
 
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts the text tower does not read (see `Encoder`)."""
+        return self._text[1].unread(texts)
+
 
 def _ours(name: str) -> str:
     for published, ours in NAMES.items():

@@ -263,6 +263,11 @@ class FLAIRModel(Encoder):
         with frozen(self.device):
             return to_numpy(tower.encode(texts))
 
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts the text tower does not read (see `Encoder`)."""
+        tokenizer = self._text.tokenizer
+        return tokenizer.unread(texts) if tokenizer else []
+
     def soft_prompts(self, context: str, names: list[str]) -> SoftPrompts:
         """Prompts of class names whose context's word vectors are free, for prompt learning."""
         from fewshot_flair.encoders.soft_prompts import SoftPrompts

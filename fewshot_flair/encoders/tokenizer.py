@@ -97,7 +97,7 @@ class WordPieces:
         tokenizer.add_special_tokens([t for t in (*SPECIAL, "[MASK]") if t in ids])
         tokenizer.enable_truncation(max_tokens)
         tokenizer.enable_padding(pad_id=ids["[PAD]"], pad_token="[PAD]")  # noqa: S106
-        self._tokenizer = tokenizer
+        self._tokenizer, self._unknown, self._max_tokens = tokenizer, ids["[UNK]"], max_tokens
 
     @classmethod
     def read(cls, folder: Path, *, max_tokens: int = MAX_TOKENS) -> WordPieces:
@@ -112,3 +112,10 @@ class WordPieces:
         ids = np.array([e.ids for e in encoded], dtype=np.int64)
         mask = np.array([e.attention_mask for e in encoded], dtype=np.int64)
         return ids, mask
+
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts is lost: unknown words, or all after so many tokens."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        unknown = any(self._unknown in e.ids for e in encoded)
+        cut = any(e.overflowing for e in encoded)
+        return ["unknown words"] * unknown + [f"cut off at {self._max_tokens} tokens"] * cut

@@ -17,7 +17,15 @@ from fewshot_flair.errors import FewshotFlairError, InputError, MissingFileError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["check_tensors", "file_digest", "load_tensors", "read_scalar", "read_shapes", "read_tensors"]
+__all__ = [
+    "check_tensors",
+    "file_digest",
+    "load_tensors",
+    "read_scalar",
+    "read_shapes",
+    "read_tensors",
+    "refused",
+]
 
 
 NUMPY_FLOATS = ("F16", "F32", "F64")
@@ -244,6 +252,18 @@ def check_tensors(
         )
 
 
+@contextmanager
+def refused(place: Path) -> Iterator[None]:
+    """Raise InputError, naming a file, for whatever a library raises at settings that are no model's."""
+    try:
+        yield
+    except FewshotFlairError:
+        raise
+    except Exception as error:  # settings that are wrong raise whatever their network likes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{place} or what lies beside it describes no model ({reason:.300})") from error
+
+
 def load_tensors(
     build: Callable[[], Module],
     tensors: Mapping[str, Tensor],
@@ -259,7 +279,7 @@ def load_tensors(
     """
     import torch
 
-    with torch.device("meta"):
+    with refused(source), torch.device("meta"):
         expected = {prefix + name: tuple(t.shape) for name, t in build().state_dict().items()}
     check_tensors({n: tuple(t.shape) for n, t in tensors.items()}, expected, source, spare=spare)
     state = {

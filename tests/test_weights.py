@@ -153,7 +153,12 @@ def test_a_text_tower_of_no_possible_size_is_refused(setting: dict[str, Any]) ->
 
 @pytest.mark.parametrize(
     ("vision", "said"),
-    [({"depths": [10**9] * 4}, "depths"), ({"widths": 64}, "widths"), ({"depths": [1, 2, "3", 4]}, "depths")],
+    [
+        ({"depths": [10**9] * 4}, "depths"),
+        ({"depths": [99] * 4}, "396 blocks"),
+        ({"widths": 64}, "widths"),
+        ({"depths": [1, 2, "3", 4]}, "depths"),
+    ],
 )
 def test_a_vision_tower_of_no_possible_size_is_refused(vision: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):

@@ -20,7 +20,7 @@ LOGIT_SCALE_RANGE = (0.0, 4.6052)
 MAX_JSON_BYTES = 2**25
 """Vocabularies in JSON take a few million bytes."""
 MAX_NUMBER, MAX_LAYERS, MAX_STAGES, MAX_STAGE = 10**6, 200, 16, 10**4
-"""The largest number in a configuration, of layers, and of a ResNet's stages, their blocks and planes."""
+"""The largest number in a configuration, of layers or blocks, and of a ResNet's stages and their planes."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -120,6 +120,8 @@ class ResNetConfig:
                 f"ResNet: {len(self.depths)} depths and {len(self.widths)} widths; each stage needs one of each"
             )
         _check_types(self, "ResNet")
+        if sum(self.depths) > MAX_LAYERS:
+            raise InputError(f"ResNet: depths ask for {sum(self.depths)} blocks, more than {MAX_LAYERS}")
 
     @property
     def expansion(self) -> int:

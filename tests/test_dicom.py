@@ -135,3 +135,26 @@ def test_a_manifest_takes_them(tmp_path: Path):
     write(tmp_path / "a.dcm", colours(), "RGB")
     (tmp_path / "clinic.csv").write_text("image,label\na.dcm,x\n")
     assert len(Manifest.read(tmp_path / "clinic.csv")) == 1
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "no_suffix"])
+@pytest.mark.parametrize(
+    ("implicit", "little"), [(True, True), (False, True), (False, False)], ids=["implicit", "explicit", "big"]
+)
+def test_files_without_preamble_and_meta_header(tmp_path: Path, name: str, implicit: bool, little: bool):
+    from pydicom.filebase import DicomFileLike
+    from pydicom.filewriter import write_dataset
+
+    content = pydicom.dcmread(write(tmp_path / "whole.dcm", colours(), "RGB"))
+    elements = list(content)
+    with DicomFileLike((tmp_path / name).open("wb")) as file:
+        file.is_implicit_VR, file.is_little_endian = implicit, little
+        write_dataset(file, pydicom.Dataset({element.tag: element for element in elements}))
+    assert b"DICM" not in (tmp_path / name).read_bytes()
+    assert (read_image(tmp_path / name) == colours()).all()
+
+
+def test_a_meta_header_without_preamble(tmp_path: Path):
+    path = write(tmp_path / "whole.dcm", colours(), "RGB")
+    (tmp_path / "bare").write_bytes(path.read_bytes()[132:])
+    assert (read_image(tmp_path / "bare") == colours()).all()

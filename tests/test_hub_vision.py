@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.encoders.hub_preparation import MODEL_TYPES, PROCESSORS, read_preparation
-from fewshot_flair.errors import InputError
+from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.images.preparation import ImagePreparation, prepare
 
 
@@ -63,9 +63,58 @@ def test_code_in_a_hub_models_checkpoint_is_never_run(tmp_path: Path) -> None:
     )
     (tmp_path / "preprocessor_config.json").write_text('{"size": 224}')
     torch.save({"trap": Trap()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="could run code"):
         load_encoder(f"hf:{tmp_path}").encode_images(np.zeros((8, 8, 3), np.uint8))
     assert not sprung.exists()
+
+
+def write_vit(folder: Path, **options: Any) -> dict[str, Any]:
+    """A small ViT with its preprocessor's settings; returns the model's."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        image_size=56, patch_size=14,
+    )  # fmt: skip
+    transformers.ViTModel(config).save_pretrained(folder, **options)
+    (folder / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "ViTImageProcessor", "size": {"height": 56, "width": 56}}'
+    )
+    return json.loads((folder / "config.json").read_text())
+
+
+def test_a_hub_model_in_several_files(tmp_path: Path, images: list[np.ndarray]) -> None:
+    write_vit(tmp_path / "whole")
+    write_vit(tmp_path / "parts", max_shard_size="50KB")
+    whole, parts = (load_encoder(f"hf:{tmp_path / name}") for name in ("whole", "parts"))
+    np.testing.assert_array_equal(parts.encode_images(images).backbone, whole.encode_images(images).backbone)
+    shard = sorted((tmp_path / "parts").glob("model-00001-of-*.safetensors"))[0]
+    with pytest.raises(InputError, match=f"give the folder that holds it: hf:{tmp_path / 'parts'}$"):
+        load_encoder(f"hf:{shard}")
+    shard.unlink()
+    with pytest.raises(MissingFileError, match=f"{shard.name} is not beside it"):
+        load_encoder(f"hf:{tmp_path / 'parts'}").encode_images(images)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000"),
+        ({"num_hidden_layers": 200, "intermediate_size": 10**6}, "describes a network of"),
+        ({"hidden_size": "a"}, "neither hidden_size nor|cannot be loaded"),
+        ({"num_attention_heads": 0}, "cannot be loaded"),
+        ({"hidden_act": "none"}, "cannot be loaded"),
+        ({"dtype": "none"}, "cannot be loaded"),
+        ({"patch_size": 0}, "cannot be loaded"),
+    ],
+)
+def test_a_hub_configuration_that_is_wrong_is_refused(
+    tmp_path: Path, setting: dict[str, Any], said: str
+) -> None:
+    config = write_vit(tmp_path) | setting
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=said):
+        load_encoder(f"hf:{tmp_path}").encode_images(np.zeros((8, 8, 3), np.uint8))
 
 
 def test_a_masked_auto_encoder_of_the_hub_sees_every_patch(tmp_path: Path, images: list[np.ndarray]) -> None:

@@ -314,3 +314,134 @@ def test_arrays_and_pil_images_read_like_files(tmp_path: Path) -> None:
 def test_what_is_no_image_is_refused(bad: object) -> None:
     with pytest.raises(InputError, match="image: a"):
         read_image(bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("shape", [(3000, 1), (2, 2001), (3, 4000)])
+def test_of_a_strip_no_more_is_resized_than_is_kept(shape: tuple[int, int], rounded: bool) -> None:
+    import tracemalloc
+
+    strip = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    preparation = ImagePreparation(96, canvas="center-crop", resize=112, crop=False, round_pixels=rounded)
+    longest = 112 * max(shape) // min(shape)
+    size = (longest, 112) if shape[1] > shape[0] else (112, longest)
+    left, top = ((side - 96) // 2 for side in size)
+    whole = np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR))
+    tracemalloc.start()
+    pixels = prepare(strip, preparation) * 255
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6
+    np.testing.assert_allclose(pixels.transpose(1, 2, 0), whole[top : top + 96, left : left + 96], atol=1.01)
+
+
+def test_a_preparation_of_a_canvas_that_no_memory_holds_is_refused() -> None:
+    for sizes in ({"image_size": 10**9}, {"image_size": 224, "resize": 10**9}):
+        with pytest.raises(InputError, match="up to 4096 pixels"):
+            ImagePreparation(**sizes)
+
+
+def turned(pixels: np.ndarray) -> np.ndarray:
+    """What orientation 6 shows."""
+    return np.rot90(pixels, -1)
+
+
+@pytest.mark.parametrize("sixteen", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_16_bit_colour_tiffs(tmp_path: Path, planar: str, order: str, sixteen: bool) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    levels = eye().astype(np.uint16) * 257 if sixteen else eye().astype(np.uint16) * 16
+    stored = np.moveaxis(levels, 2, 0) if planar == "separate" else levels
+    extra = [(274, "H", 1, 6, True)]
+    for compression in (None, "zlib"):
+        tifffile.imwrite(
+            tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, byteorder=order,
+            compression=compression, extratags=extra, rowsperstrip=7,
+        )  # fmt: skip
+        if planar == "separate" and not sixteen:
+            with pytest.raises(InputError, match=r"a\.tif holds 12-bit levels in 16-bit planes"):
+                read_image(tmp_path / "a.tif")
+            continue
+        expected = eye() if sixteen else np.rint(levels * (255 / 4095))
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), turned(expected))
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_a_grey_tiff_is_turned(tmp_path: Path, factor: int) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    grey = eye()[..., 0].astype(np.uint8 if factor == 1 else np.uint16) * factor
+    tifffile.imwrite(tmp_path / "a.tif", grey, extratags=[(274, "H", 1, 6, True)])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], turned(eye()[..., 0]))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("mode", ["grey", "colour", "alpha"])
+def test_levels_of_fewer_bits_in_16_bit_files(tmp_path: Path, bits: int, mode: str) -> None:
+    import cv2
+
+    levels = np.linspace(0, 2**bits - 1, 90 * 60 * 3).reshape(60, 90, 3).round().astype(np.uint16)
+    stored = {
+        "grey": levels[..., 0],
+        "colour": levels,
+        "alpha": np.dstack([levels, np.full((60, 90), 65535, np.uint16)]),
+    }[mode]
+    cv2.imwrite(str(tmp_path / "a.png"), stored)
+    read = read_image(tmp_path / "a.png")
+    shown = stored[..., None].repeat(3, 2) if mode == "grey" else levels[..., ::-1]
+    assert np.abs(read - shown / (2**bits - 1) * 255).max() < 1.01
+
+
+def test_a_pngs_long_profiles_and_texts_do_not_keep_its_pixels_from_being_read(tmp_path: Path) -> None:
+    from PIL import PngImagePlugin
+
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "x" * 2_000_000, zip=True)
+    text.add_itxt("plain", "y" * 2_000_000)
+    text.add_text("zipped", "z" * 2_000_000, zip=True)
+    for number in range(80):
+        text.add_text(f"many{number}", "w" * 900_000, zip=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(eye()).save(tmp_path / "a.png", pnginfo=text, icc_profile=bytes(2_000_000), exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), turned(eye()))
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[:-5000])
+    with pytest.raises(InputError, match=r"a\.png is truncated or damaged"):
+        read_image(tmp_path / "a.png")
+
+
+def test_odd_exif_does_not_keep_a_jpegs_pixels_from_being_read(tmp_path: Path) -> None:
+    Image.fromarray(eye()).save(tmp_path / "plain.jpg", quality=95)
+    expected = read_image(tmp_path / "plain.jpg")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x9C9B], exif[0x829A] = 6, "maker", b"\0t", 0.5
+    sound = exif.tobytes()
+    Image.fromarray(eye()).save(tmp_path / "a.jpg", quality=95, exif=sound)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), turned(expected))
+    rng = np.random.default_rng(0)
+    for odd in (b"Exif\0\0", b"Exif\0\0II*\0" + b"\xff" * 40, sound[:30], b"no exif"):
+        Image.fromarray(eye()).save(tmp_path / "a.jpg", quality=95, exif=odd)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected)
+    for _ in range(200):
+        odd = bytearray(sound)
+        odd[int(rng.integers(6, len(odd)))] = int(rng.integers(256))
+        Image.fromarray(eye()).save(tmp_path / "a.jpg", quality=95, exif=bytes(odd))
+        assert sorted(read_image(tmp_path / "a.jpg").shape) == [3, 60, 90]
+
+
+@pytest.mark.parametrize("suffix", ["heic", "HEIF", ""])
+def test_heif_is_read(tmp_path: Path, suffix: str) -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    smooth = np.asarray(Image.fromarray(eye()).resize((9, 6)).resize((90, 60)))
+    path = tmp_path / f"a.{suffix}".rstrip(".")
+    Image.fromarray(smooth).save(path, "HEIF", quality=95)
+    assert image_problem(path) is None
+    read = read_image(path)
+    assert read.shape == smooth.shape
+    assert np.abs(read.astype(int) - smooth).mean() < 3
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match=f"{path.name} is (truncated|no HEIF file that can be read)"):
+        read_image(path)

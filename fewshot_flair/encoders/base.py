@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ __all__ = ["PRECISIONS", "Encoder", "ImageFeatures", "as_list", "check_precision
 
 PRECISIONS = ("float32", "bfloat16")
 FINGERPRINT_FORMAT = 2
+_SAME = 1e-5
+"""Prototypes that differ by less are the same, but for the rounding of batches of other lengths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,19 +159,51 @@ class Encoder(ABC):
         TextPrototypes
             Means kept as they are (norm below 1), with the single embeddings as samples. One class is one
             batch of texts, as in FLAIR's release.
+
+        Warns
+        -----
+        RuntimeWarning
+            If classes have the same prototype, so that the text cannot tell them apart.
         """
         if not self.has_text:
             raise self._no_text()
         described = _described(classes, knowledge)
-        samples = [self.encode_texts(prompts(texts, self.template)) for texts in described.values()]
+        texts = {name: prompts(lines, self.template) for name, lines in described.items()}
+        samples = [self.encode_texts(lines) for lines in texts.values()]
+        means = np.stack([part.mean(axis=0) for part in samples])
+        self._warn_of_twins(texts, means)
         return TextPrototypes(
             classes=list(described),
-            prototypes=np.stack([part.mean(axis=0) for part in samples]),
+            prototypes=means,
             logit_scale=self.logit_scale,
             samples=np.concatenate(samples),
             sample_classes=np.repeat(np.arange(len(samples)), [len(part) for part in samples]),
             descriptions=described,
         )
+
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts the text tower does not read: unknown words, or all after so many tokens."""
+        raise self._no_text()
+
+    def _warn_of_twins(self, texts: Mapping[str, Sequence[str]], means: NDArray[np.float32]) -> None:
+        names, seen = list(texts), set[int]()
+        for i, mean in enumerate(means):
+            same = [j for j in range(i, len(names)) if np.abs(means[j] - mean).max() < _SAME]
+            if len(same) == 1 or i in seen:
+                continue
+            seen.update(same)
+            twins = [names[j] for j in same]
+            if len({tuple(texts[name]) for name in twins}) == 1:
+                reasons = ["the texts are the same"]
+            else:
+                reasons = self.unread([text for name in twins for text in texts[name]])
+            why = "; ".join(reasons) or "it does not read what differs between them"
+            warnings.warn(
+                f"the text tower of {self.name} cannot tell {' and '.join(map(repr, twins))} apart: their texts give "
+                f"the same prototype ({why}); describe these classes in other words",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def _no_text(self) -> InputError:
         return InputError(

@@ -6,10 +6,9 @@ NEJM AI 2, 2025 (arXiv 2303.00915).
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,6 @@ from fewshot_flair.images.preparation import ImagePreparation
 if TYPE_CHECKING:
     from torch import nn
 
-    from fewshot_flair.encoders.bert import Bert
     from fewshot_flair.encoders.tokenizer import WordPieces
 
 __all__ = ["NAMES", "BiomedCLIP"]
@@ -57,7 +55,7 @@ class BiomedCLIP(PublishedEncoder):
     @property
     def feature_dims(self) -> dict[str, int]:
         """Widths of the trunk's feature and the embedding (768 and 512)."""
-        embedding, backbone = self.shape("visual.head.proj.weight")
+        embedding, backbone = self.shape("visual.head.proj.weight", 2)
         return {"backbone": backbone, "embedding": embedding}
 
     @cached_property
@@ -71,19 +69,19 @@ class BiomedCLIP(PublishedEncoder):
 
         config = ViTConfig.from_shapes(self.shape, set(self.shapes), "visual.trunk.", "token")
         dims = self.feature_dims
-        tower = ProjectedVision(ViT(config), dims["backbone"], dims["embedding"])
-        self._load(tower, "vision.")
-        return tower
+        return self._load(
+            lambda: ProjectedVision(ViT(config), dims["backbone"], dims["embedding"]), "vision."
+        )
 
     @cached_property
-    def _text(self) -> tuple[Bert, nn.Module, WordPieces]:
+    def _text(self) -> tuple[nn.ModuleDict, WordPieces]:
         from torch import nn
 
         from fewshot_flair.encoders.bert import Bert
         from fewshot_flair.encoders.inference import to_device
         from fewshot_flair.encoders.tokenizer import WordPieces
 
-        vocabulary, width = self.shape("text.transformer.embeddings.word_embeddings.weight")
+        vocabulary, width = self.shape("text.transformer.embeddings.word_embeddings.weight", 2)
         start = "text.transformer.encoder.layer."
         layers = {n.removeprefix(start).split(".")[0] for n in self.shapes if n.startswith(start)}
         config = BertConfig(
@@ -91,30 +89,34 @@ class BiomedCLIP(PublishedEncoder):
             hidden_size=width,
             num_hidden_layers=len(layers),
             num_attention_heads=max(1, width // 64),
-            intermediate_size=self.shape(f"{start}0.intermediate.dense.weight")[0],
-            max_position_embeddings=self.shape("text.transformer.embeddings.position_embeddings.weight")[0],
+            intermediate_size=self.shape(f"{start}0.intermediate.dense.weight", 2)[0],
+            max_position_embeddings=self.shape("text.transformer.embeddings.position_embeddings.weight", 2)[
+                0
+            ],
         )
-        hidden, embedding = self.shape("text.proj.0.weight")[0], self.shape("text.proj.2.weight")[0]
-        projection = nn.Sequential(
-            nn.Linear(width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, embedding, bias=False)
-        )
-        bert = Bert(config, pooler=False)
-        self._load(nn.ModuleDict(OrderedDict(bert=bert, projection=projection)), "text.")
+        hidden, embedding = self.shape("text.proj.0.weight", 2)[0], self.shape("text.proj.2.weight", 2)[0]
+
+        def build() -> nn.ModuleDict:
+            layers = nn.Linear(width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, embedding, bias=False)
+            return nn.ModuleDict({"bert": Bert(config, pooler=False), "projection": nn.Sequential(*layers)})
+
+        tower = self._load(build, "text.")
         pieces = WordPieces(
             self.weights.parent / "vocab.txt",
             lower_case=True,
             max_tokens=min(MAX_TOKENS, config.max_position_embeddings),
+            n_vectors=vocabulary,
         )
-        return to_device(bert, self.device), to_device(projection, self.device), pieces
+        return to_device(tower, self.device), pieces
 
-    def _load(self, module: nn.Module, part: str) -> None:
+    def _load(self, build: Callable[[], nn.Module], part: str) -> Any:
         """Load a tower's tensors under our names; what belongs to neither tower is left over, and refused."""
         from fewshot_flair.encoders.weights import load_tensors, read_tensors
 
         other = "text." if part == "vision." else "vision."
         tensors = {_ours(name): tensor for name, tensor in read_tensors(self.weights).items()}
         spare = [*SPARE, *(name for name in tensors if name.startswith(other))]
-        load_tensors(module, tensors, self.weights, prefix=part, spare=spare)
+        return load_tensors(build, tensors, self.weights, prefix=part, spare=spare)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts, as they are, to unit embeddings float32 [n, E]; padding does not count."""
@@ -125,10 +127,16 @@ class BiomedCLIP(PublishedEncoder):
 
         if isinstance(texts, str) or not texts:
             raise InputError("encode_texts: give a list of at least one text")
-        bert, projection, pieces = self._text
+        tower, pieces = self._text
         ids, mask = (torch.from_numpy(array).to(self.device) for array in pieces(texts))
         with frozen(self.device):
-            return to_numpy(functional.normalize(projection(bert(ids, mask)[-1][:, 0]), dim=-1))
+            return to_numpy(
+                functional.normalize(tower["projection"](tower["bert"](ids, mask)[-1][:, 0]), dim=-1)
+            )
+
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts the text tower does not read (see `Encoder`)."""
+        return self._text[1].unread(texts)
 
 
 def _ours(name: str) -> str:

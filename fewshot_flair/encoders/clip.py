@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.encoders.config import read_json
+from fewshot_flair.encoders.config import check_numbers, read_json
 from fewshot_flair.encoders.published import CLIP_MEAN, CLIP_STD, PublishedEncoder
 from fewshot_flair.encoders.weights import read_scalar
 from fewshot_flair.errors import InputError
@@ -44,7 +44,7 @@ class CLIP(PublishedEncoder):
     @property
     def feature_dims(self) -> dict[str, int]:
         """Widths of the class token's feature and the embedding (768 and 512)."""
-        embedding, backbone = self.shape("visual_projection.weight")
+        embedding, backbone = self.shape("visual_projection.weight", 2)
         return {"backbone": backbone, "embedding": embedding}
 
     @cached_property
@@ -57,10 +57,16 @@ class CLIP(PublishedEncoder):
         from transformers import CLIPConfig, CLIPModel
 
         from fewshot_flair.encoders.inference import to_device
-        from fewshot_flair.encoders.weights import load_tensors, read_tensors
+        from fewshot_flair.encoders.weights import load_tensors, read_tensors, refused
 
-        network = CLIPModel(CLIPConfig.from_dict(read_json(self.weights.parent / "config.json")))
-        load_tensors(network, read_tensors(self.weights), self.weights, spare=SPARE)
+        place = self.weights.parent / "config.json"
+        settings = read_json(place)
+        check_numbers(settings, place)
+        with refused(place):
+            config = CLIPConfig.from_dict(settings)
+        network = load_tensors(
+            lambda: CLIPModel(config), read_tensors(self.weights), self.weights, spare=SPARE
+        )
         return to_device(network, self.device)
 
     def _build_vision(self) -> nn.Module:
@@ -75,10 +81,20 @@ class CLIP(PublishedEncoder):
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer
 
+        from fewshot_flair.encoders.weights import refused
+
         folder = self.weights.parent
-        merges = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-        pairs: Any = [tuple(line.split()) for line in merges if line and not line.startswith("#version")]
-        return CLIPTokenizer(vocab=read_json(folder / "vocab.json"), merges=pairs)
+        vocabulary = read_json(folder / "vocab.json")
+        n_vectors = self.shape("text_model.embeddings.token_embedding.weight", 2)[0]
+        if not all(type(number) is int and 0 <= number < n_vectors for number in vocabulary.values()):
+            raise InputError(
+                f"{folder / 'vocab.json'} must give each word a number below {n_vectors}, as many as the text tower "
+                "has word vectors; is it the vocabulary of another model?"
+            )
+        with refused(folder / "merges.txt"):
+            merges = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+            pairs: Any = [tuple(line.split()) for line in merges if line and not line.startswith("#version")]
+            return CLIPTokenizer(vocab=vocabulary, merges=pairs)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts, as they are, to unit embeddings float32 [n, E]; padding does not count."""
@@ -96,3 +112,9 @@ class CLIP(PublishedEncoder):
         with frozen(self.device):
             pooled = network.text_model(**tokens).pooler_output
             return to_numpy(functional.normalize(network.text_projection(pooled), dim=-1))
+
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts the text tower does not read (see `Encoder`); it knows every word."""
+        longest = self._network.config.text_config.max_position_embeddings
+        cut = any(len(ids) > longest for ids in self._tokenizer(list(texts)).input_ids)
+        return [f"cut off at {longest} tokens"] * cut

@@ -10,24 +10,78 @@ from typing import Any, Self
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.text.knowledge import TEMPLATE
 
-__all__ = ["LOGIT_SCALE_RANGE", "BertConfig", "FLAIRConfig", "ResNetConfig", "read_json"]
+__all__ = ["LOGIT_SCALE_RANGE", "BertConfig", "FLAIRConfig", "ResNetConfig", "check_numbers", "read_json"]
 
 CLINICAL_BERT = "emilyalsentzer/Bio_ClinicalBERT"
 LOGIT_SCALE_RANGE = (0.0, 4.6052)
 """What FLAIR clamps the logarithm of its inverse temperature to: 1 to 100."""
 
 
+MAX_JSON_BYTES = 2**25
+"""Vocabularies in JSON take a few million bytes."""
+MAX_NUMBER, MAX_LAYERS, MAX_STAGES, MAX_STAGE = 10**6, 200, 16, 10**4
+"""The largest number in a configuration, of layers or blocks, and of a ResNet's stages and their planes."""
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or raise MissingFileError / InputError naming the file."""
     if not path.is_file():
         raise MissingFileError(f"no file {path}; it belongs beside the model's weights")
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise InputError(
+            f"{path} has more than {MAX_JSON_BYTES} bytes, and is no settings file; fetch it again"
+        )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not JSON ({error}); fetch the file again") from error
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON that can be read ({error}); fetch the file again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a JSON object, not {type(content).__name__}")
     return content
+
+
+def check_numbers(settings: dict[str, Any], place: Path) -> None:
+    """Raise InputError where a configuration asks, however deep, for a number that no network has."""
+    left: list[tuple[str, Any]] = list(settings.items())
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += value.items()
+        elif isinstance(value, list):
+            left += [(name, each) for each in value]
+        elif isinstance(value, int | float):
+            largest = MAX_LAYERS if "layers" in name else MAX_NUMBER
+            if not abs(value) <= largest:
+                raise InputError(f"{place}: {name} is {value}, and at most {largest}; fetch the file again")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} is there twice")
+    return content
+
+
+def _check_types(config: Any, name: str) -> None:
+    """Raise InputError where a setting is not of its default's type, or a number no network has."""
+    for setting in fields(config):
+        value, default = getattr(config, setting.name), setting.default
+        if isinstance(default, bool | str):
+            fits = type(value) is type(default)
+        elif isinstance(default, int):
+            fits = type(value) is int and (default == 0 or value >= 1) and 0 <= value <= MAX_NUMBER
+        elif isinstance(default, float):
+            fits = type(value) in (int, float) and 0 <= value <= MAX_NUMBER
+        elif isinstance(default, tuple):
+            fits = 0 < len(value) <= MAX_STAGES and all(type(v) is int and 1 <= v <= MAX_STAGE for v in value)
+        else:
+            fits = isinstance(value, ResNetConfig)
+        if not fits:
+            raise InputError(
+                f"{name}: {setting.name} is {value!r:.80}, which no such network has; fetch it again"
+            )
 
 
 @dataclass(frozen=True)
@@ -54,14 +108,20 @@ class ResNetConfig:
     stem_pool: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "depths", tuple(self.depths))
-        object.__setattr__(self, "widths", tuple(self.widths))
+        for name in ("depths", "widths"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple):
+                raise InputError(f"ResNet: {name} are {value!r:.80}; give one number for each stage")
+            object.__setattr__(self, name, tuple(value))
         if self.block not in ("bottleneck", "basic"):
             raise InputError(f"ResNet: block {self.block!r} is unknown; it is 'bottleneck' or 'basic'")
         if not self.depths or len(self.depths) != len(self.widths):
             raise InputError(
                 f"ResNet: {len(self.depths)} depths and {len(self.widths)} widths; each stage needs one of each"
             )
+        _check_types(self, "ResNet")
+        if sum(self.depths) > MAX_LAYERS:
+            raise InputError(f"ResNet: depths ask for {sum(self.depths)} blocks, more than {MAX_LAYERS}")
 
     @property
     def expansion(self) -> int:
@@ -92,6 +152,11 @@ class BertConfig:
     pad_token_id: int = 0
 
     def __post_init__(self) -> None:
+        _check_types(self, "text tower")
+        if self.num_hidden_layers > MAX_LAYERS:
+            raise InputError(
+                f"text tower: num_hidden_layers {self.num_hidden_layers} is more than {MAX_LAYERS}"
+            )
         if self.hidden_act != "gelu":
             raise InputError(f"text tower: hidden_act {self.hidden_act!r} is not supported; BERT has 'gelu'")
         if self.hidden_size % self.num_attention_heads:
@@ -145,6 +210,7 @@ class FLAIRConfig:
     vision: ResNetConfig = field(default_factory=ResNetConfig)
 
     def __post_init__(self) -> None:
+        _check_types(self, "FLAIR config")
         if self.vision_type not in ("resnet_v1", "resnet_v2"):
             raise InputError(
                 f"FLAIR config: vision_type {self.vision_type!r} is not supported; "

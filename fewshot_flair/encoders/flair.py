@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
 from fewshot_flair.encoders.config import LOGIT_SCALE_RANGE, BertConfig, FLAIRConfig
-from fewshot_flair.encoders.hub import find_weights, hub_file, is_hub_id, optional_hub_file
+from fewshot_flair.encoders.hub import find_weights, hub_file, hub_weights, is_hub_id, optional_hub_file
+from fewshot_flair.encoders.shards import is_safetensors
 from fewshot_flair.encoders.tokenizer import lower_cases
 from fewshot_flair.encoders.weights import check_tensors, file_digest, read_scalar, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
@@ -160,7 +161,7 @@ class FLAIRModel(Encoder):
         beside = weights.parent / "text_encoder"
         text = TextFiles.find(text_encoder or (beside if beside.is_dir() else config.bert_type))
         model = cls(weights, config, text, name=name, device=device, precision=precision)
-        if weights.suffix == ".safetensors":
+        if is_safetensors(weights):
             read_shapes(weights)
         return model
 
@@ -262,6 +263,11 @@ class FLAIRModel(Encoder):
         with frozen(self.device):
             return to_numpy(tower.encode(texts))
 
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts the text tower does not read (see `Encoder`)."""
+        tokenizer = self._text.tokenizer
+        return tokenizer.unread(texts) if tokenizer else []
+
     def soft_prompts(self, context: str, names: list[str]) -> SoftPrompts:
         """Prompts of class names whose context's word vectors are free, for prompt learning."""
         from fewshot_flair.encoders.soft_prompts import SoftPrompts
@@ -282,7 +288,7 @@ class FLAIRModel(Encoder):
         from fewshot_flair.encoders.folding import fold_batch_norm
         from fewshot_flair.encoders.inference import load_tower
 
-        tower = load_tower(VisionTower(self.config), self.weights, "vision_model.", self.device)
+        tower = load_tower(lambda: VisionTower(self.config), self.weights, "vision_model.", self.device)
         fold_batch_norm(tower.model).to(self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return tower
 
@@ -290,11 +296,21 @@ class FLAIRModel(Encoder):
     def _text(self) -> TextTower:
         from fewshot_flair.encoders.flair_network import TextTower
         from fewshot_flair.encoders.inference import load_tower
-        from fewshot_flair.encoders.tokenizer import WordPieces
+        from fewshot_flair.encoders.tokenizer import MAX_TOKENS, WordPieces
 
-        tokenizer = WordPieces(self.text_files.vocabulary, lower_case=self.text_files.lower_case)
-        tower = TextTower(self.config, self._bert, tokenizer)
-        return load_tower(tower, self.weights, "text_model.", self.device, spare=SPARE)
+        tokenizer = WordPieces(
+            self.text_files.vocabulary,
+            lower_case=self.text_files.lower_case,
+            max_tokens=min(MAX_TOKENS, self._bert.max_position_embeddings),
+            n_vectors=self._bert.vocab_size,
+        )
+        return load_tower(
+            lambda: TextTower(self.config, self._bert, tokenizer),
+            self.weights,
+            "text_model.",
+            self.device,
+            spare=SPARE,
+        )
 
 
 def _find_model(source: str | Path) -> tuple[Path, Path | None]:
@@ -304,6 +320,6 @@ def _find_model(source: str | Path) -> tuple[Path, Path | None]:
         settings = weights.parent / "config.json"
         return weights, settings if settings.is_file() else None
     option = "--encoder FOLDER (FLAIRModel.from_pretrained(FOLDER) in Python)"
-    names = ("model.safetensors", "config.json")
-    weights, settings = (hub_file(str(source), [name], option, " and ".join(names)) for name in names)
-    return weights, settings
+    needed = "model.safetensors and config.json"
+    weights = hub_weights(str(source), ["model.safetensors"], option, needed)
+    return weights, hub_file(str(source), ["config.json"], option, needed)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from fewshot_flair.encoders.shards import INDEX, index_of, read_index
 from fewshot_flair.errors import InputError, MissingFileError
 
-__all__ = ["find_weights", "hub_file", "is_hub_id", "optional_hub_file"]
+__all__ = ["find_weights", "hub_file", "hub_weights", "is_hub_id", "optional_hub_file"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -67,6 +68,19 @@ def hub_file(repository: str, names: Sequence[str], option: str, files: str = ""
     raise MissingFileError(f"{repository} on the model hub has no {wanted}; is the id right? Else {how}")
 
 
+def hub_weights(repository: str, names: Sequence[str], option: str, files: str = "") -> Path:
+    """Return a weights file of a hub repository as `hub_file` does, or the index of several, with all of them."""
+    found = hub_file(repository, _also_indices(names), option, files or " or ".join(names))
+    if found.name.endswith(INDEX):
+        for shard in sorted(set(read_index(found).values())):
+            hub_file(repository, [shard], option, f"{found.name} and the files that it names")
+    return found
+
+
+def _also_indices(names: Sequence[str]) -> list[str]:
+    return [either for name in names for either in (name, f"{name}{INDEX}")]
+
+
 def optional_hub_file(repository: str, name: str) -> Path | None:
     """Return a file that a hub repository may lack, or None."""
     try:
@@ -97,6 +111,8 @@ def _hub_in_reach() -> bool:
 def find_weights(source: Path, names: Sequence[str]) -> Path:
     """Return the weights file of a local source: the file itself, or the one that a folder holds.
 
+    Where weights are in several files, their index stands for all, also if one of them is given.
+
     Parameters
     ----------
     source : Path
@@ -107,20 +123,21 @@ def find_weights(source: Path, names: Sequence[str]) -> Path:
     Raises
     ------
     MissingFileError
-        If there is none.
+        If there is none, or several without their index.
     InputError
         If a folder holds several, none of them under a known name.
     """
     if source.is_file():
-        return source
+        return index_of(source) or source
     if not source.is_dir():
         raise MissingFileError(
             f"no model at {source}: neither a file nor a folder; expected {' or '.join(names)}"
         )
-    for name in names:
+    for name in _also_indices(names):
         if (source / name).is_file():
             return source / name
-    others = sorted(p for p in source.iterdir() if p.suffix in (".safetensors", ".pth", ".pt", ".bin"))
+    files = sorted(p for p in source.iterdir() if p.suffix in (".safetensors", ".pth", ".pt", ".bin"))
+    others = sorted({index_of(file) or file for file in files})
     if len(others) == 1:
         return others[0]
     if others:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
-from fewshot_flair.encoders.config import read_json
-from fewshot_flair.encoders.hub import find_weights, hub_file, is_hub_id
+from fewshot_flair.encoders.config import check_numbers, read_json
+from fewshot_flair.encoders.hub import find_weights, hub_file, hub_weights, is_hub_id
 from fewshot_flair.encoders.hub_preparation import read_preparation
 from fewshot_flair.encoders.weights import file_digest, read_shapes
-from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.errors import FewshotFlairError, InputError, MissingFileError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +24,8 @@ __all__ = ["HubVision"]
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SETTINGS = ("config.json", "preprocessor_config.json")
+_UNPUBLISHED = 2**24
+"""So many numbers may be missing, as of poolers, which are often left out of publication."""
 
 
 class HubVision(Encoder):
@@ -49,7 +51,9 @@ class HubVision(Encoder):
         self.weights = find_weights(folder, WEIGHTS)
         self.preparation = read_preparation(folder / "preprocessor_config.json")
         settings = read_json(folder / "config.json")
-        self._settings: dict[str, Any] = settings.get("vision_config") or settings
+        check_numbers(settings, folder / "config.json")
+        vision = settings.get("vision_config")
+        self._settings: dict[str, Any] = vision if isinstance(vision, dict) else settings
 
     @classmethod
     def open(cls, source: str, **options: Any) -> Self:
@@ -60,11 +64,13 @@ class HubVision(Encoder):
                 if not (Path(source) / file).is_file():
                     raise MissingFileError(f"{name}: {source} lacks {file}; put the model's there")
             return cls(Path(source), name=name, **options)
+        if Path(source).is_file():
+            raise InputError(f"{name} is a file; give the folder that holds it: hf:{Path(source).parent}")
         if not is_hub_id(source):
             raise MissingFileError(f"{name}: no folder {source}, and not of the form hf:ORG/NAME")
         needed = f"{' or '.join(WEIGHTS)}, {' and '.join(SETTINGS)}"
         files = [hub_file(source, names, "--encoder hf:FOLDER", needed) for names in ((n,) for n in SETTINGS)]
-        hub_file(source, WEIGHTS, "--encoder hf:FOLDER", needed)
+        hub_weights(source, WEIGHTS, "--encoder hf:FOLDER", needed)
         return cls(files[0].parent, name=name, **options)
 
     @property
@@ -72,8 +78,9 @@ class HubVision(Encoder):
         """Width of the feature, from config.json."""
         if isinstance(self._settings.get("hidden_size"), int):
             return {"backbone": int(self._settings["hidden_size"])}
-        if self._settings.get("hidden_sizes"):
-            return {"backbone": int(self._settings["hidden_sizes"][-1])}
+        widths = self._settings.get("hidden_sizes")
+        if isinstance(widths, list) and widths and isinstance(widths[-1], int):
+            return {"backbone": widths[-1]}
         raise InputError(
             f"{self.name}: config.json has neither hidden_size nor hidden_sizes; is it a vision model?"
         )
@@ -100,28 +107,30 @@ class HubVision(Encoder):
     @cached_property
     def _vision(self) -> nn.Module:
         import torch
-        from transformers import AutoModel
+        from transformers import AutoConfig, AutoModel
         from transformers.utils import logging
 
         from fewshot_flair.encoders.inference import to_device
 
-        if self.weights.suffix == ".safetensors":
-            read_shapes(self.weights)  # says what is wrong with a damaged file
         shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
         logging.set_verbosity_error()  # what is missing or left over is said below, as far as it matters
+        safe: Any = {"local_files_only": True, "trust_remote_code": False}
         try:
-            model, report = AutoModel.from_pretrained(
-                self.folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
-            )
-        except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise InputError(f"{self.name} cannot be loaded from {self.folder}: {first}") from error
+            config = AutoConfig.from_pretrained(self.folder, **safe)
+            with torch.device("meta"):
+                self._check_size(AutoModel.from_config(config, trust_remote_code=False))
+            model, report = AutoModel.from_pretrained(self.folder, output_loading_info=True, **safe)
+        except FewshotFlairError:
+            raise
+        except Exception as error:  # a configuration that is wrong raises whatever its model likes
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{self.name} cannot be loaded from {self.folder}: {reason:.300}") from error
         finally:
             logging.set_verbosity(verbosity)
             if shown:
                 logging.enable_progress_bar()
-        # Poolers are often left out of publication, and are not used where there is a class token.
+        # Poolers are not used where there is a class token.
         missing = sorted(n for n in report["missing_keys"] if "pooler" not in n)
         if missing:
             raise InputError(
@@ -139,6 +148,16 @@ class HubVision(Encoder):
         """Whether the model leaves out patches at random, in evaluation too."""
         return self._settings.get("model_type") == "vit_mae"
 
+    def _check_size(self, model: nn.Module) -> None:
+        """Raise InputError where a model has far more numbers than its file: they would be made up first."""
+        needed = sum(parameter.numel() for parameter in model.parameters())
+        held = sum(math.prod(shape) for shape in read_shapes(self.weights).values())
+        if needed > 2 * held + _UNPUBLISHED:
+            raise InputError(
+                f"{self.name}: config.json describes a network of {needed} numbers, and {self.weights.name} holds "
+                f"{held}; give the config.json that it was published with"
+            )
+
     def _check(self, tower: nn.Module) -> None:
         """Raise InputError where the model takes no images, draws at random, or gives another width."""
         side = self.preparation.image_size
@@ -147,7 +166,7 @@ class HubVision(Encoder):
             first, second = (self._encode(tower, image) for _ in range(2))
         except InputError:
             raise
-        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        except Exception as error:  # as above
             wanted = self._settings.get("image_size")
             if wanted not in (None, side, [side, side]):
                 raise InputError(

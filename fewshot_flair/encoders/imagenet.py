@@ -53,13 +53,13 @@ class ImageNetResNet(PublishedEncoder):
     @property
     def _config(self) -> ResNetConfig:
         """The network's shape, read from the tensors', so that other bottleneck ResNets load too."""
-        if self.shape("layer1.0.conv1.weight")[2:] != (1, 1):
+        if self.shape("layer1.0.conv1.weight", 4)[2:] != (1, 1):
             raise InputError(f"{self.weights} has no bottleneck blocks; give a ResNet-50, -101 or -152")
         depths: list[int] = []
         while f"layer{len(depths) + 1}.0.conv1.weight" in self.shapes:
             stage = f"layer{len(depths) + 1}."
             depths.append(len({name.split(".")[1] for name in self.shapes if name.startswith(stage)}))
-        widths = [self.shape(f"layer{i + 1}.0.conv1.weight")[0] for i in range(len(depths))]
+        widths = [self.shape(f"layer{i + 1}.0.conv1.weight", 4)[0] for i in range(len(depths))]
         return ResNetConfig("bottleneck", tuple(depths), tuple(widths))
 
     def _build_vision(self) -> nn.Module:
@@ -70,10 +70,13 @@ class ImageNetResNet(PublishedEncoder):
         from fewshot_flair.encoders.weights import load_tensors, read_tensors
 
         tensors = read_tensors(self.weights)
-        network = ResNet(self._config)
         # Files from before PyTorch 0.4 lack these counters, which evaluation does not use.
         counters = {
-            n: torch.zeros((), dtype=torch.int64) for n in network.state_dict() if n.endswith("tracked")
+            f"{name.removesuffix('running_var')}num_batches_tracked": torch.zeros((), dtype=torch.int64)
+            for name in tensors
+            if name.endswith("running_var")
         }
-        load_tensors(network, counters | tensors, self.weights, spare=("fc.weight", "fc.bias"))
+        network = load_tensors(
+            lambda: ResNet(self._config), counters | tensors, self.weights, spare=("fc.weight", "fc.bias")
+        )
         return fold_batch_norm(network.eval())

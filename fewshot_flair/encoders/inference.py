@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,11 +64,11 @@ def _full_float32() -> Iterator[None]:
 
 
 def load_tower(
-    tower: Tower, weights: Path, prefix: str, device: str, *, spare: Collection[str] = ()
+    build: Callable[[], Tower], weights: Path, prefix: str, device: str, *, spare: Collection[str] = ()
 ) -> Tower:
-    """Load the tensors under a prefix into a tower; in evaluation mode, without gradients, on its device."""
-    load_tensors(tower, read_tensors(weights, prefix), weights, prefix=prefix, spare=spare)
-    return to_device(tower, device)
+    """Build a tower with the tensors under a prefix; in evaluation mode, without gradients, on its device."""
+    tensors = read_tensors(weights, prefix)
+    return to_device(load_tensors(build, tensors, weights, prefix=prefix, spare=spare), device)
 
 
 def to_device(tower: Tower, device: str) -> Tower:

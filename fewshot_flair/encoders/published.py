@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
-from fewshot_flair.encoders.hub import find_weights, hub_file
+from fewshot_flair.encoders.hub import find_weights, hub_file, hub_weights
 from fewshot_flair.encoders.weights import file_digest, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.text.knowledge import TEMPLATE
@@ -71,18 +71,22 @@ class PublishedEncoder(Encoder):
         option = f"--encoder {cls.name}:FOLDER"
         for name in cls.beside:
             hub_file(cls.hub_id, [name], option, needed)
-        return cls(hub_file(cls.hub_id, cls.files, option, needed), **options)
+        return cls(hub_weights(cls.hub_id, cls.files, option, needed), **options)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the file's tensors."""
         return read_shapes(self.weights)
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one tensor; InputError where the file is of another model."""
-        if name not in self.shapes:
-            raise InputError(f"{self.weights} has no tensor {name}; is it a checkpoint of {self.name}?")
-        return self.shapes[name]
+    def shape(self, name: str, dims: int) -> tuple[int, ...]:
+        """Shape of one tensor; InputError where it has another number of axes, or the file is of another model."""
+        shape = self.shapes.get(name, ())
+        if len(shape) != dims or 0 in shape:
+            found = (
+                f"gives {name} the shape {list(shape)}" if name in self.shapes else f"has no tensor {name}"
+            )
+            raise InputError(f"{self.weights} {found}; is it a checkpoint of {self.name}?")
+        return shape
 
     @cached_property
     def _files(self) -> dict[str, Any]:

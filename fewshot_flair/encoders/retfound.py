@@ -63,6 +63,4 @@ class RETFound(PublishedEncoder):
         spare = [n for n in tensors if n.startswith(("decoder_", "head.", "norm.")) or n == "mask_token"]
         width = self._config.width
         plain = {"fc_norm.weight": torch.ones(width), "fc_norm.bias": torch.zeros(width)}
-        network = ViT(self._config)
-        load_tensors(network, plain | tensors, self.weights, spare=spare)
-        return network
+        return load_tensors(lambda: ViT(self._config), plain | tensors, self.weights, spare=spare)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from fewshot_flair.errors import InputError, MissingFileError
 __all__ = ["MAX_TOKENS", "WordPieces", "lower_cases"]
 
 MAX_TOKENS = 77
+MAX_PIECES = 10**6
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
@@ -48,25 +50,43 @@ class WordPieces:
         Lower-case (and strip accents) first; what a published folder asks for, `lower_cases` says.
     max_tokens : int
         Longer texts are cut to this many tokens, [CLS] and [SEP] included.
+    n_vectors : int, optional
+        How many word vectors the text tower has; one is needed for each piece.
 
     Raises
     ------
     MissingFileError
         If the file is not there.
     InputError
-        If it lacks one of [PAD], [UNK], [CLS], [SEP].
+        If it is no text, lacks one of [PAD], [UNK], [CLS], [SEP], or has more pieces than there are vectors.
     """
 
     def __init__(
-        self, vocabulary: str | Path, *, lower_case: bool = False, max_tokens: int = MAX_TOKENS
+        self,
+        vocabulary: str | Path,
+        *,
+        lower_case: bool = False,
+        max_tokens: int = MAX_TOKENS,
+        n_vectors: int | None = None,
     ) -> None:
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
         path = Path(vocabulary)
         if not path.is_file():
             raise MissingFileError(f"text encoder: no vocabulary {path}; put the model's vocab.txt there")
-        with path.open(encoding="utf-8") as lines:
-            ids = {line.rstrip("\n"): number for number, line in enumerate(lines)}
+        try:
+            with path.open(encoding="utf-8") as file:
+                lines = [line.rstrip("\n") for line in islice(file, MAX_PIECES + 1)]
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"text encoder: {path} cannot be read as text ({error}); fetch it again"
+            ) from error
+        ids = {line: number for number, line in enumerate(lines)}
+        if len(lines) > (n_vectors or MAX_PIECES):
+            raise InputError(
+                f"text encoder: {path} has more pieces than the text tower has word vectors, "
+                f"{n_vectors or MAX_PIECES}; is it the vocabulary of another model?"
+            )
         lacking = [token for token in SPECIAL if token not in ids]
         if lacking:
             raise InputError(f"text encoder: {path} lacks the token {lacking[0]}; is it a BERT vocab.txt?")
@@ -77,8 +97,7 @@ class WordPieces:
         tokenizer.add_special_tokens([t for t in (*SPECIAL, "[MASK]") if t in ids])
         tokenizer.enable_truncation(max_tokens)
         tokenizer.enable_padding(pad_id=ids["[PAD]"], pad_token="[PAD]")  # noqa: S106
-        self._tokenizer = tokenizer
-        self.size = max(ids.values()) + 1
+        self._tokenizer, self._unknown, self._max_tokens = tokenizer, ids["[UNK]"], max_tokens
 
     @classmethod
     def read(cls, folder: Path, *, max_tokens: int = MAX_TOKENS) -> WordPieces:
@@ -93,3 +112,10 @@ class WordPieces:
         ids = np.array([e.ids for e in encoded], dtype=np.int64)
         mask = np.array([e.attention_mask for e in encoded], dtype=np.int64)
         return ids, mask
+
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """What of these texts is lost: unknown words, or all after so many tokens."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        unknown = any(self._unknown in e.ids for e in encoded)
+        cut = any(e.overflowing for e in encoded)
+        return ["unknown words"] * unknown + [f"cut off at {self._max_tokens} tokens"] * cut

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fewshot_flair.errors import InputError
+
 __all__ = ["ViT", "ViTConfig"]
 
 
@@ -38,14 +40,18 @@ class ViTConfig:
 
     @classmethod
     def from_shapes(
-        cls, shape: Callable[[str], tuple[int, ...]], names: set[str], prefix: str, pool: str
+        cls, shape: Callable[[str, int], tuple[int, ...]], names: set[str], prefix: str, pool: str
     ) -> Self:
         """Read it from the shapes of a checkpoint's tensors, whose names begin with `prefix`."""
-        width, _, patch, _ = shape(f"{prefix}patch_embed.proj.weight")
-        side = round((shape(f"{prefix}pos_embed")[1] - 1) ** 0.5)
+        width, _, patch, _ = shape(f"{prefix}patch_embed.proj.weight", 4)
+        if width > 64 and width % 64:
+            raise InputError(
+                f"ViT: a width of {width} does not part into heads of 64; is it another model's file?"
+            )
+        side = round((shape(f"{prefix}pos_embed", 3)[1] - 1) ** 0.5)
         start = f"{prefix}blocks."
         depth = len({n.removeprefix(start).split(".")[0] for n in names if n.startswith(start)})
-        hidden = shape(f"{prefix}blocks.0.mlp.fc1.weight")[0]
+        hidden = shape(f"{prefix}blocks.0.mlp.fc1.weight", 2)[0]
         return cls(side * patch, patch, width, depth, hidden, pool)
 
 

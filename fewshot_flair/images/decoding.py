@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.images.dicom import read_dicom
 from fewshot_flair.images.formats import FORMAT_NAMES, Format, format_of
+from fewshot_flair.images.levels import eight_bits, full_levels, has_spare_bits, is_deep, mend_planes
+from fewshot_flair.images.metadata import turn_of, without_long_metadata
 
 __all__ = ["MAX_PIXELS", "ImageLike", "jpeg_size", "read_image"]
 
@@ -27,15 +29,17 @@ MAX_PIXELS = 150_000_000
 def read_image(image: ImageLike, *, reduce: int = 1) -> NDArray[np.uint8]:
     """Decode a photograph to RGB.
 
-    JPEG, PNG, TIFF, BMP, GIF, WebP, AVIF, PNM, JPEG 2000 (`FORMATS`), and DICOM (with the extra ``dicom``,
-    see `read_dicom`). EXIF rotation is applied; grey becomes three equal channels; 16-bit grey levels are
-    divided by 257, and of 16-bit colour in files the high byte is kept, which is all that Pillow gives;
-    transparent pixels are laid on black; CMYK is converted; of an animated file the first frame is read.
+    JPEG, PNG, TIFF, BMP, GIF, WebP, AVIF, HEIF, PNM, JPEG 2000 (`FORMATS`), and DICOM (with the extra
+    ``dicom``, see `read_dicom`). EXIF rotation is applied, where the EXIF can be read; long profiles and texts
+    of a PNG are passed over; grey becomes three equal channels; 16-bit grey levels are divided by 257, and of
+    16-bit colour in files the high byte is kept. Where no level of 16 bits is above 4095, 1023 or 255, they are
+    taken as levels of 12, 10 or 8 bits, whose largest becomes 255. Transparent pixels are laid on black; CMYK
+    is converted; of an animated file the first frame is read.
 
     Parameters
     ----------
     image : path, PIL image, or array
-        Arrays are uint8 (or uint16, divided by 257) of shape (H, W), (H, W, 3) or (H, W, 4).
+        Arrays are uint8 (or uint16, scaled as those of files) of shape (H, W), (H, W, 3) or (H, W, 4).
     reduce : {1, 2, 4, 8}
         Decode a JPEG at this fraction of its size, which takes a fraction of the time.
 
@@ -109,6 +113,10 @@ def _opened(path: Path, kind: Format) -> Iterator[Image.Image]:
     safely; the plugins themselves do not warn (but for TIFF's, which then says so once).
     """
     plugin = kind.plugin or ""
+    if plugin == "HEIF":
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     if plugin not in Image.OPEN:
         Image.init()
     if plugin not in Image.OPEN:
@@ -118,7 +126,9 @@ def _opened(path: Path, kind: Format) -> Iterator[Image.Image]:
     factory, _ = Image.OPEN[plugin]
     with _damage_named(str(path)), path.open("rb") as file:
         try:
-            opened = factory(file, os.fspath(path))
+            content = without_long_metadata(file) if plugin == "PNG" else file
+            # Without its name: given one, Pillow maps grey TIFFs into memory, and scrambles those to be turned.
+            opened = factory(content, "")
         except SyntaxError as error:  # so plugins say that a file is none of theirs, or of an unknown kind
             raise InputError(
                 f"{path} is no {kind.name} file that can be read ({error}); fetch it again, or save it anew"
@@ -160,21 +170,27 @@ def _to_rgb(image: Image.Image, name: str, reduce: int = 1) -> NDArray[np.uint8]
     white_is_zero = image.mode.startswith("I") and getattr(image, "tag_v2", {}).get(262) == 0
     if reduce > 1:
         image.draft(None, (max(1, width // reduce), max(1, height // reduce)))
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        levels = np.asarray(upright.convert("I")).clip(0, 65535).astype(np.uint16)
-        return _from_array(65535 - levels if white_is_zero else levels)
-    if upright.has_transparency_data:
-        return _on_black(np.asarray(upright.convert("RGBA")))
-    return np.asarray(upright.convert("RGB"))
+    deep = is_deep(image)
+    mend_planes(image)
+    image.load()
+    turn = turn_of(image)
+    if image.mode.startswith("I"):
+        levels = eight_bits(np.asarray(image.convert("I")).clip(0, 65535).astype(np.uint16))
+        image = Image.fromarray(255 - levels if white_is_zero else levels)
+    elif deep and has_spare_bits(image):
+        image = Image.fromarray(eight_bits(full_levels(image, name)))
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.has_transparency_data:
+        return _on_black(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
 
 
 def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
         raise InputError(f"image: an array of shape {array.shape} is no image; give (H, W) or (H, W, 3)")
     if array.dtype == np.uint16:
-        # 257 = 65535 / 255, rounded to the nearest level.
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        array = eight_bits(array)
     if array.dtype != np.uint8:
         raise InputError(f"image: an array of {array.dtype} has an unknown range; give uint8 from 0 to 255")
     if array.ndim == 2:

@@ -38,6 +38,7 @@ def read_dicom(path: Path, max_pixels: int) -> NDArray[np.uint8]:
         ) from error
     try:
         content = dcmread(path, force=True)
+        _complete_meta(content)
         height, width = int(content.Rows), int(content.Columns)
         if height * width > max_pixels:
             raise InputError(
@@ -50,6 +51,19 @@ def read_dicom(path: Path, max_pixels: int) -> NDArray[np.uint8]:
     except Exception as error:  # a broken file raises whatever the decoder for its compression likes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} is DICOM without a picture that can be decoded ({reason})") from error
+
+
+def _complete_meta(content: Dataset) -> None:
+    """Where a file has no meta header, say how it is written, as it was found to be when it was read."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = getattr(content, "file_meta", None) or FileMetaDataset()
+    if "TransferSyntaxUID" not in meta:
+        is_implicit, is_little = content.original_encoding
+        explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
+        content.file_meta = meta
 
 
 def _first_frame(content: Dataset) -> NDArray[Any]:

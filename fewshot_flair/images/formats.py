@@ -27,15 +27,23 @@ def _format(name: str, mark: bytes, suffixes: str, plugin: str | None) -> Format
 
 
 FORMATS = (
-    # First, as its preamble may hold the mark of another format.
-    _format("DICOM", rb".{128}DICM", ".dcm .dicom", None),
+    # First, as its preamble may hold the mark of another format. Without a preamble, a file begins with its first
+    # element, of group 2 or 8, with the name of its type or the length of its value.
+    _format(
+        "DICOM",
+        rb".{128}DICM|\x02\0[\0\x01]\0(UL|OB)|\x08\0[\0-\x1f]\0([A-Z]{2}|.\0\0\0)|\0\x08\0[\0-\x1f][A-Z]{2}",
+        ".dcm .dicom",
+        None,
+    ),
     _format("JPEG", rb"\xff\xd8\xff", ".jpg .jpeg .jpe .jfif", "JPEG"),
     _format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "PNG"),
     _format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif .tiff", "TIFF"),
     _format("BMP", rb"BM", ".bmp", "BMP"),
     _format("GIF", rb"GIF8[79]a", ".gif", "GIF"),
     _format("WebP", rb"RIFF.{4}WEBP", ".webp", "WEBP"),
-    _format("AVIF", rb".{4}ftyp(avi[fs]|m(if|sf)1)", ".avif", "AVIF"),
+    # Of the common brands mif1 and msf1, the list of compatible ones that follows says which it is.
+    _format("AVIF", rb".{4}ftyp(avi[fs]|m(if|sf)1.{4}(.{4})*avi[fs])", ".avif", "AVIF"),
+    _format("HEIF", rb".{4}ftyp(he[iv][cmsx]|m(if|sf)1)", ".heic .heif .hif", "HEIF"),
     _format("PNM", rb"P[1-6][\s#]", ".pbm .pgm .ppm .pnm", "PPM"),
     _format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", ".jp2 .j2k", "JPEG2000"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,12 @@ FILTERS = {
 }
 CHANNEL_ORDERS = ("rgb", "bgr")
 CROP_OFFSETS = ("round", "floor")
+MAX_SIDE = 4096
+"""The largest canvas, and size before a crop: of a settings file that asks for more, memory would run out."""
+_WHOLE_PIXELS = 2**23
+"""So many pixels, and four times those that are kept, are resized whole before a crop."""
+_REACH = 4
+"""Pixels around a part that its resizing reads, and one to spare; Lanczos reads three."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,11 @@ class ImagePreparation:
         object.__setattr__(self, "std", tuple(float(v) for v in self.std))
         if self.image_size < 1:
             raise InputError(f"image preparation: image_size is {self.image_size}; give a number of pixels")
+        if max(self.image_size, self.resize or 0) > MAX_SIDE:
+            raise InputError(
+                f"image preparation: image_size {self.image_size}, resize {self.resize}: a side may have up to "
+                f"{MAX_SIDE} pixels"
+            )
         if self.resize is not None and self.resize < self.image_size:
             raise InputError(
                 f"image preparation: resize {self.resize} is smaller than image_size {self.image_size}, which "
@@ -154,27 +166,56 @@ def _on_canvas(rgb: NDArray[np.uint8], preparation: ImagePreparation) -> NDArray
         canvas[:, : resized.shape[1], : resized.shape[2]] = resized
         return canvas
     shortest = preparation.resize or size
-    if preparation.canvas == "stretch-crop":
-        resized = _resize(rgb, shortest, shortest, preparation)
-    elif height <= width:
-        resized = _resize(rgb, shortest, int(shortest * width / height), preparation)
-    else:
-        resized = _resize(rgb, int(shortest * height / width), shortest, preparation)
-    spare = [side - size for side in resized.shape[1:]]
+    whole = shortest, shortest
+    if preparation.canvas == "center-crop":
+        # Multiplied first, and the fraction dropped, as torchvision and transformers do.
+        longest = int(shortest * max(height, width) / min(height, width))
+        whole = (shortest, longest) if height <= width else (longest, shortest)
+    spare = [side - size for side in whole]
     top, left = (side // 2 if preparation.crop_offset == "floor" else round(side / 2) for side in spare)
-    return np.ascontiguousarray(resized[:, top : top + size, left : left + size])
+    return _resize(rgb, *whole, preparation, (slice(top, top + size), slice(left, left + size)))
 
 
 def _resize(
-    rgb: NDArray[np.uint8], height: int, width: int, preparation: ImagePreparation
+    rgb: NDArray[np.uint8],
+    height: int,
+    width: int,
+    preparation: ImagePreparation,
+    kept: tuple[slice, slice] | None = None,
 ) -> NDArray[np.float32]:
-    """Antialiased resize of uint8 [H, W, 3] to float32 [3, height, width] in [0, 1]."""
-    resample = FILTERS[preparation.interpolation]
+    """Antialiased resize of uint8 [H, W, 3] to float32 [3, height, width] in [0, 1], or to the part kept."""
+    rows, columns = kept or (slice(0, height), slice(0, width))
+    whole, resample = (height, width), FILTERS[preparation.interpolation]
     if preparation.round_pixels:
-        small = np.asarray(Image.fromarray(rgb).resize((width, height), resample))
+        small = _resize_part(rgb, whole, (rows, columns), resample)
         return np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
-    out = np.empty((3, height, width), dtype=np.float32)
+    out = np.empty((3, rows.stop - rows.start, columns.stop - columns.start), dtype=np.float32)
     for channel in range(3):
-        plane = Image.fromarray(rgb[..., channel].astype(np.float32))
-        np.divide(np.asarray(plane.resize((width, height), resample)), np.float32(255), out=out[channel])
+        plane = _resize_part(rgb[..., channel].astype(np.float32), whole, (rows, columns), resample)
+        np.divide(plane, np.float32(255), out=out[channel])
     return out
+
+
+def _resize_part(
+    pixels: NDArray[Any], whole: tuple[int, int], kept: tuple[slice, slice], resample: Image.Resampling
+) -> NDArray[Any]:
+    """Resize to the whole size with Pillow, and keep a part.
+
+    Where the whole is far larger than the part, as of a strip, only what the part is made from is resized. Its
+    pixels are then those of the whole, but where one lies between two levels and rounding decides.
+    """
+    height, width = (part.stop - part.start for part in kept)
+    if whole[0] * whole[1] <= max(_WHOLE_PIXELS, 4 * height * width):
+        return np.asarray(Image.fromarray(pixels).resize(whole[::-1], resample))[kept]
+    box: list[float] = []
+    for axis, part in enumerate(kept):
+        length = pixels.shape[axis]
+        scale = length / whole[axis]
+        start, stop = part.start * scale, min(part.stop * scale, length)
+        first = max(0, math.floor(start - _REACH * max(scale, 1)))
+        last = math.ceil(stop + _REACH * max(scale, 1))
+        pixels = pixels[first:last] if axis == 0 else pixels[:, first:last]
+        box += [start - first, stop - first]
+    top, bottom, left, right = box
+    part_of = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(part_of.resize((width, height), resample, (left, top, right, bottom)))

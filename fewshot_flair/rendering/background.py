@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from .anatomy import Anatomy
-from .canvas import BLOOD, Canvas, blend, brighten, stain
+from .canvas import Canvas
 from .lesions import Plan
+from .light import BLOOD, blend, brighten, stain
 from .vessels import Vessel
 
 __all__ = ["draw_vessels", "paint_fundus"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .canvas import blend
+from .light import blend
 
 __all__ = ["Camera", "CameraRange", "expose", "frame"]
 

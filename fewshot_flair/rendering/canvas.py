@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from .camera import Camera
+from .camera import Camera
 
-__all__ = ["BLOOD", "Canvas", "blend", "brighten", "stain"]
-
-BLOOD = (0.33, 1.0, 0.9)  # optical density of blood in red, green and blue, relative to green
+__all__ = ["Canvas"]
 
 _FINE = 2  # layers are drawn this much finer than the picture, then averaged
 _SHIFT = 4  # fractional bits of OpenCV's integer coordinates
-
-
-def stain(scene: np.ndarray, density: np.ndarray, absorbance: Sequence[float] | np.ndarray) -> None:
-    """Darken a scene [3, H, W] in place: Beer-Lambert absorption by `density` [H, W] of a pigment."""
-    for plane, strength in zip(scene, absorbance, strict=True):
-        plane *= cv2.exp(density * np.float32(-strength))
-
-
-def brighten(scene: np.ndarray, gain: np.ndarray, colour: Sequence[float] | np.ndarray) -> None:
-    """Multiply a scene [3, H, W] in place by 1 + `gain` [H, W] x `colour`."""
-    for plane, strength in zip(scene, colour, strict=True):
-        plane *= 1.0 + gain * np.float32(strength)
-
-
-def blend(scene: np.ndarray, alpha: np.ndarray, colour: Sequence[float] | np.ndarray) -> None:
-    """Mix `colour` into a scene [3, H, W] in place, `alpha` [H, W] of it."""
-    alpha = alpha.astype(np.float32, copy=False)
-    for plane, level in zip(scene, colour, strict=True):
-        plane += alpha * (np.float32(level) - plane)
 
 
 class Canvas:

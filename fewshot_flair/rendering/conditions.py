@@ -9,8 +9,9 @@ import numpy as np
 
 from .anatomy import Anatomy, Traits
 from .camera import Camera
-from .canvas import BLOOD, Canvas, blend, brighten, stain
+from .canvas import Canvas
 from .lesions import Plan
+from .light import BLOOD, blend, brighten, stain
 
 __all__ = ["CONDITIONS", "change_camera", "change_plan", "change_traits", "paint_condition"]
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from .canvas import BLOOD, Canvas, blend, stain
+from .canvas import Canvas
 from .lesions import Mark
+from .light import BLOOD, blend, stain
 
 __all__ = ["LESION_MAPS", "paint_lesions"]
 

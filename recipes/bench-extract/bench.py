@@ -59,7 +59,7 @@ def papers_way(weights: Path, paths: Sequence[Path], batch_size: int = 64) -> Ti
     from skimage.filters import threshold_li
     from skimage.measure import label, regionprops
 
-    tower = load_tower(VisionTower(FLAIRConfig()), weights, "vision_model.", "cpu")
+    tower = load_tower(lambda: VisionTower(FLAIRConfig()), weights, "vision_model.", "cpu")
     with torch.inference_mode():
         tower(torch.zeros(1, 3, 512, 512))
     features, network = [], 0.0

@@ -35,7 +35,7 @@ def find_photographs(given: Sequence[Path]) -> list[Path]:
     InputError
         If no image is among them.
     """
-    from fewshot_flair.data.tables import images_below
+    from fewshot_flair.data.folders import images_below
 
     if not any(path.exists() for path in given):
         raise MissingFileError(f"photographs: no file or folder {', '.join(str(path) for path in given)}")

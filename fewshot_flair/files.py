@@ -1,0 +1,132 @@
+"""Reading what users wrote and writing what they will open: errors name the file, and nothing half-written stays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from fewshot_flair.errors import InputError, MissingFileError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    *("inert", "new_file", "read_json", "read_signed", "read_toml"),
+    *("sha256", "write_signed", "write_table"),
+]
+
+MOST_BYTES = 64 * 2**20
+"""A file that people write by hand is smaller; a larger one is not read."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that spreadsheet programs run as a formula."""
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes its name when it is whole: whoever looks sees the old one or all of the new.
+
+    Raises
+    ------
+    OSError
+        With the path in it, also where the disk is full; nothing is left behind.
+    """
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a TOML file and what it says; InputError where it is not TOML."""
+    try:
+        text = _read(path).decode("utf-8")
+        return text, tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: brackets are nested too deep; no such file needs that") from error
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says; InputError where it is not JSON."""
+    return _loads(_read(path), path)
+
+
+def write_signed(path: Path, content: Any) -> None:
+    """Write JSON with a digest of it in the first line, which `read_signed` compares."""
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+    with new_file(path) as file:
+        file.write(sha256(body).encode() + b"\n" + body + b"\n")
+
+
+def read_signed(path: Path) -> Any:
+    """What `write_signed` wrote; InputError where one bit of it is another."""
+    head, _, rest = path.read_bytes().partition(b"\n")
+    body = rest.removesuffix(b"\n")
+    if head != sha256(body).encode() or rest == body:
+        raise InputError(f"{path} is damaged: its content is not what its digest says")
+    return _loads(body, path)
+
+
+def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g") -> None:
+    """Write a table by its suffix (.csv, .tsv, .parquet); text that a spreadsheet would run gets a quote before it."""
+    with new_file(path) as file:
+        if path.suffix.lower() == ".parquet":
+            table.to_parquet(file, index=False)
+            return
+        safe = table.rename(columns=inert)
+        for name, kind in safe.dtypes.items():
+            if str(kind) == "object" or str(kind).startswith("str"):
+                safe[name] = [inert(cell) for cell in safe[name]]
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        file.write(safe.to_csv(index=False, sep=separator, float_format=digits).encode())
+
+
+def inert(cell: Any) -> Any:
+    """A cell as a spreadsheet shows it, never as a formula: the text with an apostrophe before it.
+
+    Bytes of a file's name that are no text become escapes.
+
+    Examples
+    --------
+    >>> inert("=1+1.jpg"), inert("1.jpg"), inert(-2.0)
+    ("'=1+1.jpg", '1.jpg', -2.0)
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = os.fsencode(cell).decode("utf-8", errors="backslashreplace") if not cell.isascii() else cell
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise MissingFileError(f"no file {path}")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read")
+    return path.read_bytes()
+
+
+def _loads(content: bytes, path: Path) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged or not JSON ({str(error)[:200]})") from error

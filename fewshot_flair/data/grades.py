@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fewshot_flair.errors import InputError
 
 __all__ = [
-    *("DR_GRADES", "DR_WORDS", "class_order", "folded", "grade_of", "grade_names"),
+    *("DR_GRADES", "DR_SPELLINGS", "DR_WORDS", "class_order", "folded", "grade_of", "grade_names"),
     *("is_known_order", "may_be_dr_grades", "stated_order"),
 ]
 
@@ -31,7 +31,7 @@ DR_WORDS: tuple[frozenset[str], ...] = (
 """Words that stand for a grade only where every class is one."""
 
 _STAGES = ("retinopathy", "dr", "npdr", "nonproliferative diabetic retinopathy", "nonproliferative dr")
-_ALSO: tuple[frozenset[str], ...] = (
+DR_SPELLINGS: tuple[frozenset[str], ...] = (
     frozenset(
         {
             "no apparent diabetic retinopathy", "no apparent retinopathy", "no apparent dr", "no dr", "nodr",
@@ -43,6 +43,7 @@ _ALSO: tuple[frozenset[str], ...] = (
     frozenset(f"severe {stage}" for stage in _STAGES),
     frozenset({"proliferative retinopathy", "proliferative dr", "proliferate dr", "pdr"}),
 )  # fmt: skip
+"""Usual spellings of each grade, folded."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
@@ -63,7 +64,7 @@ def folded(label: str) -> str:
 _GRADE = {
     spelling: grade
     for grade, name in enumerate(DR_GRADES)
-    for spelling in {folded(name)} | _ALSO[grade] | DR_WORDS[grade]
+    for spelling in {folded(name)} | DR_SPELLINGS[grade] | DR_WORDS[grade]
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from fewshot_flair.data.labels import plain_number
 from fewshot_flair.errors import InputError
 
 __all__ = [
@@ -83,7 +84,7 @@ def grade_names(labels: Iterable[str], source: str) -> dict[str, str]:
     """
     distinct = [label for label in dict.fromkeys(labels) if label]
     numbers = {str(grade): grade for grade in range(len(DR_GRADES))}
-    grades = {label: numbers.get(label, grade_of(label)) for label in distinct}
+    grades = {label: numbers.get(plain_number(label), grade_of(label)) for label in distinct}
     if other := [label for label, grade in grades.items() if grade is None]:
         shown = ", ".join(repr(label[:80]) for label in other[:20])
         raise InputError(
@@ -98,7 +99,7 @@ def may_be_dr_grades(labels: Iterable[str]) -> bool:
 
     True for at least three of 0 to 4 and nothing else.
     """
-    distinct = {label for label in labels if label}
+    distinct = {plain_number(label) for label in labels if label}
     return len(distinct) >= 3 and distinct <= {str(grade) for grade in range(len(DR_GRADES))}
 
 

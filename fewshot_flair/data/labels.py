@@ -7,7 +7,16 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-__all__ = ["Spellings", "alike", "clean", "doubt", "misspelling_hints", "patient_name", "spell"]
+__all__ = [
+    "Spellings",
+    "alike",
+    "clean",
+    "doubt",
+    "misspelling_hints",
+    "patient_name",
+    "plain_number",
+    "spell",
+]
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _NUMBER = re.compile(r"([+-]?)0*([0-9]+)(?:\.([0-9]*?)0*)?")
@@ -56,10 +65,10 @@ def spell(labels: Sequence[str], classes: Sequence[str] | None = None) -> tuple[
     merged : dict of str to list of str
         By class, all ways to write it, where several were met.
     """
-    wanted = {_key(clean(str(name))): str(name) for name in classes or ()}
+    wanted = {plain_number(clean(str(name))): str(name) for name in classes or ()}
     by_key: dict[str, list[str]] = {}
     for label in dict.fromkeys(labels):
-        by_key.setdefault(_key(clean(label)), []).append(label)
+        by_key.setdefault(plain_number(clean(label)), []).append(label)
     written: dict[str, str] = {}
     merged = {}
     for key, found in by_key.items():
@@ -70,7 +79,8 @@ def spell(labels: Sequence[str], classes: Sequence[str] | None = None) -> tuple[
     return [written[label] for label in labels], merged
 
 
-def _key(label: str) -> str:
+def plain_number(label: str) -> str:
+    """A number in its shortest spelling (``1`` for ``01`` and ``1.0``); any other label as it is."""
     number = _NUMBER.fullmatch(label)
     if not number:
         return label

@@ -159,7 +159,7 @@ class Manifest:
         keep = [i for i in range(len(table.rows)) if i not in bad and i not in left_out]
         frame = frame_of(table, found.paths, keep)
         wrong = sorted([*table.bad, *bad.values()], key=lambda row: row.row)
-        labelled = frame[frame["label"] != ""] if labels_required else frame
+        labelled = frame[frame["label"] != ""]
         parted = parted_patients(zip(labelled["patient_id"], labelled["split"], strict=True))
         if wrong and not skip_bad:
             raise BadRowsError(source, wrong, [parted] if parted else [])

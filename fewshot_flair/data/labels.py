@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_JOINED = re.compile("_|(?<=[^\\W_])[-\u2010-\u2015](?=[^\\W_])")
 _NUMBER = re.compile(r"([+-]?)0*([0-9]+)(?:\.([0-9]*?)0*)?")
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([ T].*)?"
@@ -90,18 +91,27 @@ def plain_number(label: str) -> str:
 
 
 def alike(labels: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of labels that differ only in case or in underscores for spaces, which may or may not mean the same."""
+    """Pairs of labels that differ only in case, character forms, and hyphens or underscores for spaces.
+
+    Such labels may or may not mean the same, so that their owner is asked.
+    """
     first: dict[str, str] = {}
     pairs = []
     for label in dict.fromkeys(labels):
-        other = first.setdefault(clean(label.casefold().replace("_", " ")), label)
+        other = first.setdefault(_loosely(label), label)
         if other != label:
             pairs.append((other, label))
     return pairs
 
 
+def _loosely(label: str) -> str:
+    return clean(_JOINED.sub(" ", unicodedata.normalize("NFKC", label).casefold().replace("\u2212", "-")))
+
+
 def doubt(label: str, labels: set[str]) -> str | None:
     """Say why a label may not be the name of one class; None where nothing speaks against it."""
+    if not label.isprintable():
+        return f"has the label {label!r}, which holds a character that cannot be shown; write it without"
     if label.casefold() in _NO_LABEL:
         return f"has the label {label!r}, which reads like none; leave the cell empty, or {_GO_ON}"
     if _DATE.fullmatch(label):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -289,25 +289,3 @@ class Manifest:
         """Name rows found bad later on, (index, reason) each, by their number and image in the file."""
         rows, images = self.frame["row"], self.frame["image"]
         return [SkippedRow(int(rows[index]), images[index], reason) for index, reason in refused]
-
-    def summary(self) -> dict[str, Any]:
-        """Count images, patients (None where the file names none) and classes, whole and by side."""
-        named = bool((self.frame["patient_id"] != "").any())
-
-        def count(part: Manifest) -> dict[str, Any]:
-            labels = Counter(part.frame["label"])
-            return {
-                "images": len(part),
-                "patients": len(set(part.groups)) if named else None,
-                "classes": {name: labels[name] for name in self.classes},
-            }
-
-        sides = [side for side in ("train", "test", "val", "pool") if (self.frame["split"] == side).any()]
-        return {
-            "source": str(self.path),
-            **count(self),
-            "ordinal": self.ordinal,
-            "splits": {side: count(self.split(side)) for side in sides},
-            "clinics": sorted(set(self.frame["clinic"]) - {""}),
-            "skipped": len(self.skipped),
-        }

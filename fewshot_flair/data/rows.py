@@ -82,20 +82,25 @@ def classes_of(
     Raises
     ------
     InputError
-        If a class is named twice, labels differ only in case or underscores, or an order is asked for and
+        If a class is named twice, labels are `alike`, or an order is asked for and
         not known.
     """
     if classes is not None:
         order = [str(name) for name in classes]
         if len(set(order)) < len(order):
             raise InputError(f"classes are {', '.join(order)}; each must be named once")
+        if unseen := [name for name in order if not name.isprintable() or not name.strip()]:
+            raise InputError(
+                f"class {unseen[0]!r} has a name that cannot be shown; write it in plain letters"
+            )
         return order, ordered or is_known_order(order)
     labels = [label for i in keep if (label := table.columns["label"][i])]
     if pairs := alike(labels):
         shown = ", ".join(f"{one!r} and {other!r}" for one, other in pairs[:SHOWN])
         more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
         raise InputError(
-            f"{source}: labels {shown}{more} differ only in case or underscores; write one of them in every row"
+            f"{source}: labels {shown}{more} differ only in case, hyphens, underscores or character forms; "
+            "write one of them in every row"
         )
     if order_column is None:
         order, known = class_order(labels)

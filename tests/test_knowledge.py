@@ -30,6 +30,29 @@ def test_case_does_not_matter_for_looking_up() -> None:
     assert descriptions("Microaneurysms") == ["small red dots", "Microaneurysms"]
 
 
+@pytest.mark.parametrize(
+    ("written", "category"),
+    [
+        ("No DR", "no diabetic retinopathy"),
+        ("mild_NPDR", "mild diabetic retinopathy"),
+        ("Moderate non-proliferative DR", "moderate diabetic retinopathy"),
+        ("PDR", "proliferative diabetic retinopathy"),
+        ("Proliferate DR", "proliferative diabetic retinopathy"),
+        ("AMD", "age-related macular degeneration"),
+        ("Drusen", "drusens"),
+    ],
+)
+def test_usual_spellings_have_the_categorys_descriptions(written: str, category: str) -> None:
+    assert descriptions(written) == descriptions(category)
+
+
+def test_hyphens_and_british_spelling_do_not_matter() -> None:
+    amd = descriptions("age-related macular degeneration")
+    assert descriptions("Age related macular degeneration")[:-1] == amd[:-1]
+    assert descriptions("diabetic macular oedema")[:4] == descriptions("diabetic macular edema")[:4]
+    assert descriptions("hemorrhages")[0] == descriptions("haemorrhages")[0]
+
+
 def test_what_is_returned_can_be_changed_without_harm() -> None:
     descriptions("microaneurysms").clear()
     assert descriptions("microaneurysms") == ["small red dots", "microaneurysms"]

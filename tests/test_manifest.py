@@ -63,8 +63,9 @@ def test_separators_and_encodings_that_spreadsheets_write(tmp_path: Path, separa
 
 
 def test_quoted_fields_and_the_separator_hint(tmp_path: Path):
-    manifest = Manifest.read(clinic(tmp_path, 'sep=;\nimage;label\na.png;"mild; early"\nb.png;none\n'))
-    assert manifest.classes == ["mild; early", "none"]
+    path = clinic(tmp_path, 'sep=;\nimage;label\na.png;"mild; early"\nb.png;none\n')
+    manifest = Manifest.read(path, classes=["mild; early", "none"])
+    assert manifest.y.tolist() == [0, 1]
     assert manifest.frame["row"].tolist() == [3, 4]
 
 
@@ -122,11 +123,10 @@ def test_parquet_with_numbers_and_gaps(tmp_path: Path):
         photograph(tmp_path / f"{name}.png")
     path = tmp_path / "clinic.parquet"
     pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "grade": [10.0, 2.0, None]}).to_parquet(path)
-    with pytest.raises(BadRowsError, match=r"clinic.parquet, row 4: image 'c.png' has an empty label"):
-        Manifest.read(path, label_column="grade")
-    manifest = Manifest.read(path, label_column="grade", skip_bad=True)
+    manifest = Manifest.read(path, label_column="grade")
     assert manifest.classes == ["2", "10"]
     assert manifest.ordinal
+    assert manifest.y.tolist() == [1, 0, -1]
 
 
 def test_folder_of_classes_with_and_without_sides(tmp_path: Path):
@@ -164,14 +164,6 @@ def test_class_order(tmp_path: Path, labels: list[str], classes: list[str], ordi
     rows = "".join(f"{name}.png,{label}\n" for name, label in zip("abc", labels, strict=True))
     manifest = Manifest.read(clinic(tmp_path, "image,label\n" + rows))
     assert (manifest.classes, manifest.ordinal) == (classes, ordinal)
-
-
-def test_a_workbook_is_called_so(tmp_path: Path):
-    (tmp_path / "clinic.csv").write_bytes(b"PK\x03\x04" + bytes(40))
-    with pytest.raises(
-        InputError, match="is a workbook, as Excel or LibreOffice keep it; save it as 'CSV UTF-8'"
-    ):
-        Manifest.read(tmp_path / "clinic.csv")
 
 
 def test_a_flat_folder_will_do_where_labels_are_not_needed(tmp_path: Path):
@@ -238,13 +230,12 @@ def test_all_bad_rows_at_once(tmp_path: Path):
     with pytest.raises(BadRowsError) as caught:
         Manifest.read(path, classes=["mild", "severe"])
     assert str(caught.value).splitlines() == [
-        "clinic.csv: 10 bad rows; mend them, or go on without them (--skip-bad)",
+        "clinic.csv: 9 bad rows; mend them, or go on without them (--skip-bad)",
         "  clinic.csv, row 2: image 'a.png' is in row 6 too, with label 'severe' there and 'mild' here",
         "  clinic.csv, row 3: image 'gone.png' is not there; paths are relative to the manifest "
         "(use --images DIR)",
         "  clinic.csv, row 4: image 'broken.jpg' is not an image file of a known format "
         "(JPEG, PNG, TIFF, BMP, GIF, WebP, AVIF, PNM, JPEG 2000, DICOM)",
-        "  clinic.csv, row 5: image 'b.png' has an empty label",
         "  clinic.csv, row 6: image 'a.png' is already in row 2, with label 'mild' there and 'severe' here",
         "  clinic.csv, row 7: image 'c.png' has the unknown label 'unheard of'; the classes are mild, severe",
         "  clinic.csv, row 8: image 'd.png' has split 'sideways'; write train, test or val",
@@ -256,6 +247,7 @@ def test_all_bad_rows_at_once(tmp_path: Path):
     manifest = Manifest.read(path, classes=["mild", "severe"], skip_bad=True)
     assert manifest.frame["image"].tolist() == ["e.png"]
     assert [row.row for row in manifest.skipped] == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert manifest.remarks == ["1 row of the test or val side left out, for want of a label"]
 
 
 def test_only_twenty_bad_rows_are_shown_and_one_reads_as_a_sentence(tmp_path: Path):
@@ -348,4 +340,4 @@ def test_the_real_clinic(dr_clinic: Path):
     assert manifest.classes[-1] == "proliferative diabetic retinopathy"
     assert np.bincount(manifest.split("train").y).tolist() == [167, 56, 101, 20, 14]
     assert np.bincount(manifest.split("test").y).tolist() == [109, 43, 67, 14, 9]
-    assert manifest.summary()["patients"] == 300
+    assert len(set(manifest.groups)) == 300

@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fewshot_flair.cli.terminal import plain, plain_table, say, under_title, warn
+from fewshot_flair.data.grades import may_be_dr_grades
+from fewshot_flair.data.labels import misspelling_hints
 from fewshot_flair.report.wording import counted
 
 if TYPE_CHECKING:
@@ -110,20 +112,20 @@ def _of_text(encoded: Clinic) -> Iterator[str]:
         bare = [name for name, texts in told.descriptions.items() if len(texts) == 1]
         if bare:
             yield f"not in the expert-knowledge dictionary, so the text tower reads just the name of: {', '.join(bare)}"
+    if encoded.text is not None and not told.brought and may_be_dr_grades(classes):
+        yield (
+            "labels 0 to 4 say nothing to the text tower; if they are grades of diabetic retinopathy, --scale dr "
+            "gives them their names"
+        )
     if len(classes) > 2 and not encoded.ordinal and not told.brought and classes == sorted(classes):
         yield "classes are in alphabetical order; if they are grades, give --classes in their order with --ordered"
 
 
 def _of_classes(classes: Sequence[str], train: NDArray[np.int64], test: NDArray[np.int64]) -> Iterator[str]:
     """Classes that may be a slip of the pen, and classes that cannot be judged."""
-    from difflib import get_close_matches
-
-    for i, name in enumerate(classes):
-        larger = [other for j, other in enumerate(classes) if train[j] + test[j] > 5 * (train[i] + test[i])]
-        near = get_close_matches(name, larger, n=1, cutoff=0.93)
-        if near and train[i] + test[i] < 4:
-            yield f"class {name!r} has {counted(int(train[i] + test[i]), 'image')}; is it {near[0]!r}, misspelt?"
-        elif not test[i]:
+    yield from misspelling_hints(dict(zip(classes, (train + test).tolist(), strict=True)))
+    for name, n in zip(classes, test, strict=True):
+        if not n:
             yield f"class {name!r} has no test images: nothing is said of how well it is found"
 
 

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from fewshot_flair.data.labels import doubt
+from fewshot_flair.data.locate import Locator
 from fewshot_flair.data.tables import SPLITS, SkippedRow, Table
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.formats import FORMAT_NAMES, format_of
 
-__all__ = ["BadRowsError", "bad_rows", "image_problem", "image_problems", "resolve"]
+__all__ = [
+    *("BadRowsError", "Found", "Rules", "bad_rows", "find_images", "image_folder"),
+    *("image_problem", "image_problems", "parted_patients", "unlabelled_tests"),
+]
 
 SHOWN = 20
+NOT_THERE = "is not there"
 
 
 class BadRowsError(InputError):
     """Rows of a manifest that cannot be used, all of them, in `rows` (a list of SkippedRow)."""
 
-    def __init__(self, source: str, rows: Sequence[SkippedRow]) -> None:
+    def __init__(self, source: str, rows: Sequence[SkippedRow], besides: Sequence[str] = ()) -> None:
         self.rows = list(rows)
         lines = [sentence(source, row) for row in self.rows]
-        if len(lines) == 1:
+        if len(lines) == 1 and not besides:
             super().__init__(f"{lines[0]} (or go on without it: --skip-bad)")
             return
         if len(lines) > SHOWN:
             lines[SHOWN:] = [f"and {len(lines) - SHOWN} more"]
-        head = f"{source}: {len(self.rows)} bad rows; mend them, or go on without them (--skip-bad)"
-        super().__init__("\n  ".join([head, *lines]))
+        count = "1 bad row" if len(self.rows) == 1 else f"{len(self.rows)} bad rows"
+        it = "it" if len(self.rows) == 1 else "them"
+        head = f"{source}: {count}; mend {it}, or go on without {it} (--skip-bad)"
+        super().__init__("\n  ".join([head, *lines, *besides]))
 
 
 def sentence(source: str, row: SkippedRow) -> str:
     """Say what is wrong with a row: ``clinic.csv, row 17: image 'a/b.jpg' is not there; …``."""
     place = f"{source}, row {row.row}" if row.row else source
-    return f"{place}: {f'image {row.image!r} ' if row.image else ''}{row.reason}"
+    return f"{place}: {f'image {_short(row.image)} ' if row.image else ''}{row.reason}"
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 200 else f"{text[:100]!r}…{text[-60:]!r}"
 
 
 def image_problem(path: Path) -> str | None:
@@ -46,7 +59,7 @@ def image_problem(path: Path) -> str | None:
             return None
         empty = path.stat().st_size == 0
     except (FileNotFoundError, NotADirectoryError):
-        return "is not there; paths are relative to the manifest (use --images DIR)"
+        return NOT_THERE
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
     except ValueError as error:
@@ -62,52 +75,171 @@ def image_problems(paths: Sequence[Path]) -> list[str | None]:
         return list(pool.map(image_problem, paths, chunksize=64))
 
 
-def resolve(table: Table, root: Path) -> list[Path]:
-    """Find each row's image below `root`, without looking at the disk but for backslashes."""
-    found = []
-    for written in table.columns["image"]:
-        # Tables made on Windows separate folders with backslashes, which no other system does.
-        plain = "\\" not in written or (root / written).exists()
-        found.append(root / (written if plain else written.replace("\\", "/")))
+def image_folder(path: str | Path) -> Path:
+    """The folder that image paths start from, in full; InputError where there is none."""
+    try:
+        if Path(path).is_dir():
+            return Path(path).resolve()
+    except (OSError, ValueError):
+        pass
+    raise InputError(
+        f"{str(path)[:200]!r} is not a folder; --images names the folder that image paths start from"
+    )
+
+
+@dataclass
+class Found:
+    """Each row's file and what is wrong with it; `renamed` holds (as written, as found) where these differ."""
+
+    paths: list[Path]
+    problems: list[str | None]
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_images(table: Table, root: Path, check: bool, images_given: bool) -> Found:
+    """Find each row's image below `root`.
+
+    Parameters
+    ----------
+    check : bool
+        Look at the files; where False only those with a backslash in their path are looked for.
+    images_given : bool
+        Whether the user named the folder, so that a message does not advise to.
+    """
+    written = table.columns["image"]
+    locator = Locator(root)
+    paths = [locator.plain(name) for name in written]
+    if table.files is not None:
+        # the table held the images; a path stands where it held none
+        paths = [file if file.is_absolute() else root / file for file in table.files]
+    found = Found(paths, image_problems(paths) if check else [None] * len(paths))
+    where = "below the folder that --images names" if images_given else ""
+    advice = f" {where}" if where else "; paths are relative to the manifest (use --images DIR)"
+    for i, problem in enumerate(found.problems):
+        if problem != NOT_THERE or not written[i]:
+            continue
+        other = locator.find(written[i])
+        if other is not None:
+            found.paths[i], found.problems[i] = other, image_problem(other)
+            found.renamed.append((written[i], other.name))
+        elif names := locator.like(written[i]):
+            found.problems[i] = f"{NOT_THERE}; did you mean {' or '.join(names)}?"
+        else:
+            found.problems[i] = NOT_THERE + advice
     return found
 
 
-def bad_rows(
-    table: Table, paths: list[Path], check_images: bool, labels_required: bool, classes: Sequence[str] | None
-) -> dict[int, SkippedRow]:
+@dataclass(frozen=True)
+class Rules:
+    """What a row must be: whether it needs a label on the test side, and the classes where they are named."""
+
+    labels_required: bool
+    classes: Sequence[str] | None = None
+
+
+def bad_rows(table: Table, found: Found, rules: Rules) -> dict[int, SkippedRow]:
     """Find every row that cannot be used, by its place in the table; all reasons of a row in one."""
-    columns = table.columns
-    problems = image_problems(paths) if check_images else [None] * len(paths)
-    allowed = None if classes is None else set(map(str, classes))
-    splits = columns.get("split", [])
-    has_split = any(splits)
-    first: dict[Path, int] = {}
-    bad = {}
-    for i, (written, label) in enumerate(zip(columns["image"], columns["label"], strict=True)):
+    bad: dict[int, SkippedRow] = {}
+    wrong_labels = _label_problems(table.columns["label"], rules)
+    wrong_sides = _side_problems(table, rules)
+    copies = _copies(table, found)
+    for i, written in enumerate(table.columns["image"]):
         reasons = []
-        earlier = first.setdefault(paths[i], i)
         if not written:
             reasons.append("names no image")
-        elif earlier != i:
-            other = columns["label"][earlier]
-            differs = f", with label {other!r} there and {label!r} here" if other != label else ""
-            reasons.append(f"is already in row {table.rows[earlier]}{differs}")
-            if differs and earlier not in bad:
-                # nobody can tell which of the two is right
-                again = f"is in row {table.rows[i]} too, with label {label!r} there and {other!r} here"
-                bad[earlier] = SkippedRow(table.rows[earlier], columns["image"][earlier], again)
+        elif i in copies:
+            reasons.append(copies[i])
         elif "\0" in written:
             reasons.append("holds a NUL character, as no file's name does; write the file's name")
-        elif problem := problems[i]:
+        elif problem := found.problems[i]:
             reasons.append(problem)
-        if not label:
-            reasons += ["has an empty label"] if labels_required else []
-        elif allowed is not None and label not in allowed:
-            known = [f'"{name}"' if "," in str(name) else str(name) for name in classes or ()]
-            quotes = " (a name with a comma stands in double quotes)" if "," in label else ""
-            reasons.append(f"has the unknown label {label!r}; the classes are {', '.join(known)}{quotes}")
-        if has_split and splits[i].casefold() not in SPLITS:
-            reasons.append(f"has split {splits[i]!r}; write train, test or val")
+        reasons += [
+            problem
+            for problem in (wrong_labels.get(table.columns["label"][i]), wrong_sides.get(i))
+            if problem
+        ]
         if reasons:
             bad[i] = SkippedRow(table.rows[i], written, "; it ".join(reasons))
     return bad
+
+
+def _copies(table: Table, found: Found) -> dict[int, str]:
+    """Rows whose very file another row has; of two labels nobody can tell which is right."""
+    labels = table.columns["label"]
+    first: dict[Path, int] = {}
+    copies: dict[int, str] = {}
+    for i, path in enumerate(found.paths if table.files is None else ()):
+        earlier = first.setdefault(path, i)
+        if earlier == i or not table.columns["image"][i]:
+            continue
+        differs = labels[i] != labels[earlier] and labels[i] and labels[earlier]
+        there, here = repr(labels[earlier]), repr(labels[i])
+        copies[i] = f"is already in row {table.rows[earlier]}" + (
+            f", with label {there} there and {here} here" if differs else ""
+        )
+        if differs:
+            copies.setdefault(
+                earlier, f"is in row {table.rows[i]} too, with label {here} there and {there} here"
+            )
+    return copies
+
+
+def _label_problems(labels: Sequence[str], rules: Rules) -> dict[str, str]:
+    """What is wrong with a label, by the label."""
+    distinct = set(labels) - {""}
+    if rules.classes is None:
+        reasons = {label: doubt(label, distinct) for label in distinct if rules.labels_required}
+        return {label: reason for label, reason in reasons.items() if reason}
+    known = ", ".join(f'"{name}"' if "," in name else name for name in rules.classes)
+    by_case = {name.casefold(): name for name in rules.classes}
+    wrong = {}
+    for label in distinct.difference(rules.classes):
+        quotes = " (a name with a comma stands in double quotes)" if "," in label else ""
+        near = by_case.get(label.casefold().replace("_", " "))
+        meant = f"; is it {near!r}?" if near else ""
+        wrong[label] = f"has the unknown label {label!r}; the classes are {known}{quotes}{meant}"
+    return wrong
+
+
+def _side_problems(table: Table, rules: Rules) -> dict[int, str]:
+    sides, labels = table.columns.get("split", []), table.columns["label"]
+    if not any(sides):
+        return {}
+    labelled_split = any(side and label for side, label in zip(sides, labels, strict=True))
+    problems = {}
+    for i, side in enumerate(sides):
+        kind = SPLITS.get(side.casefold(), "" if not side else None)
+        if kind is None or (kind == "" and labels[i] and labelled_split):
+            problems[i] = f"has split {side!r}; write train, test or val" + ("" if labels[i] else " or pool")
+        elif kind == "pool" and labels[i] and rules.labels_required:
+            problems[i] = (
+                f"is in the pool of rows without label and has the label {labels[i]!r}; empty one of the two"
+            )
+    return problems
+
+
+def unlabelled_tests(table: Table, bad: Container[int]) -> dict[int, SkippedRow]:
+    """Rows to test on that have no label, by their place in the table: nothing can be measured on them."""
+    left_out = {}
+    for i, side in enumerate(table.columns.get("split", ())):
+        kind = SPLITS.get(side.casefold())
+        if kind in ("test", "val") and i not in bad and not table.columns["label"][i]:
+            reason = f"is on the {kind} side and has no label"
+            left_out[i] = SkippedRow(table.rows[i], table.columns["image"][i], reason)
+    return left_out
+
+
+def parted_patients(patients: Iterable[tuple[str, str]]) -> str | None:
+    """Name the patients on more than one side of the split, given (patient, side) of each row; None if none is."""
+    sides: dict[str, set[str]] = {}
+    for patient, side in patients:
+        if patient:
+            sides.setdefault(patient, set()).add(side)
+    parted = [f"{patient} ({', '.join(sorted(where))})" for patient, where in sides.items() if len(where) > 1]
+    if not parted:
+        return None
+    more = f" and {len(parted) - SHOWN} more" if len(parted) > SHOWN else ""
+    return (
+        f"patients on more than one side of the split: {', '.join(parted[:SHOWN])}{more}; "
+        "put all images of a patient on one side"
+    )

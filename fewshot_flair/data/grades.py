@@ -3,50 +3,104 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from fewshot_flair.data.labels import plain_number
 from fewshot_flair.errors import InputError
 
-__all__ = ["SCALES", "class_order", "is_known_order", "stated_order"]
+__all__ = [
+    *("DR_GRADES", "DR_SPELLINGS", "DR_WORDS", "class_order", "folded", "grade_of", "grade_names"),
+    *("is_known_order", "may_be_dr_grades", "stated_order"),
+]
 
-SCALES: tuple[tuple[frozenset[str], ...], ...] = (
-    # International Clinical Diabetic Retinopathy severity scale (Wilkinson et al., Ophthalmology 2003).
-    (
-        frozenset(
-            {
-                "no diabetic retinopathy", "no apparent diabetic retinopathy", "no apparent retinopathy",
-                "no dr", "no retinopathy", "nodr", "no_dr", "normal", "healthy", "none", "no",
-            }
-        ),
-        frozenset(
-            {
-                "mild diabetic retinopathy", "mild non-proliferative diabetic retinopathy",
-                "mild npdr", "mild dr", "mild",
-            }
-        ),
-        frozenset(
-            {
-                "moderate diabetic retinopathy", "moderate non-proliferative diabetic retinopathy",
-                "moderate npdr", "moderate dr", "moderate",
-            }
-        ),
-        frozenset(
-            {
-                "severe diabetic retinopathy", "severe non-proliferative diabetic retinopathy",
-                "severe npdr", "severe dr", "severe",
-            }
-        ),
-        frozenset(
-            {
-                "proliferative diabetic retinopathy", "proliferative retinopathy", "proliferative dr",
-                "proliferate dr", "proliferate_dr", "pdr", "proliferative",
-            }
-        ),
+DR_GRADES = (
+    "no diabetic retinopathy",
+    "mild diabetic retinopathy",
+    "moderate diabetic retinopathy",
+    "severe diabetic retinopathy",
+    "proliferative diabetic retinopathy",
+)
+"""International Clinical Diabetic Retinopathy severity scale, grades 0 to 4 (Wilkinson et al., Ophthalmology 2003)."""
+
+DR_WORDS: tuple[frozenset[str], ...] = (
+    frozenset({"no", "none", "normal", "healthy"}),
+    frozenset({"mild"}),
+    frozenset({"moderate"}),
+    frozenset({"severe"}),
+    frozenset({"proliferative"}),
+)
+"""Words that stand for a grade only where every class is one."""
+
+_STAGES = ("retinopathy", "dr", "npdr", "nonproliferative diabetic retinopathy", "nonproliferative dr")
+DR_SPELLINGS: tuple[frozenset[str], ...] = (
+    frozenset(
+        {
+            "no apparent diabetic retinopathy", "no apparent retinopathy", "no apparent dr", "no dr", "nodr",
+            "no retinopathy",
+        }
     ),
+    frozenset(f"mild {stage}" for stage in _STAGES),
+    frozenset(f"moderate {stage}" for stage in _STAGES),
+    frozenset(f"severe {stage}" for stage in _STAGES),
+    frozenset({"proliferative retinopathy", "proliferative dr", "proliferate dr", "pdr"}),
 )  # fmt: skip
-"""Grading scales whose order is known: for each grade, how it is written (in lower case)."""
+"""Usual spellings of each grade, folded."""
 
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?$")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
+
+
+def folded(label: str) -> str:
+    """A label without regard to case, hyphens, underscores and British spelling, to look it up by.
+
+    Examples
+    --------
+    >>> folded("Mild_non-proliferative  DR")
+    'mild nonproliferative dr'
+    """
+    plain = re.sub(r"[\s_-]+", " ", label.casefold()).strip()
+    plain = plain.replace("non proliferative", "nonproliferative").replace("oedema", "edema")
+    return plain.replace("hemorrhage", "haemorrhage")
+
+
+_GRADE = {
+    spelling: grade
+    for grade, name in enumerate(DR_GRADES)
+    for spelling in {folded(name)} | DR_SPELLINGS[grade] | DR_WORDS[grade]
+}
+
+
+def grade_of(label: str) -> int | None:
+    """Grade 0 to 4 of diabetic retinopathy that a name stands for; None for any other name."""
+    return _GRADE.get(folded(label))
+
+
+def grade_names(labels: Iterable[str], source: str) -> dict[str, str]:
+    """Name the grade of diabetic retinopathy that each label is: the number 0 to 4, or a name of it.
+
+    Raises
+    ------
+    InputError
+        If a label is no grade of that scale; all such labels are named.
+    """
+    distinct = [label for label in dict.fromkeys(labels) if label]
+    numbers = {str(grade): grade for grade in range(len(DR_GRADES))}
+    grades = {label: numbers.get(plain_number(label), grade_of(label)) for label in distinct}
+    if other := [label for label, grade in grades.items() if grade is None]:
+        shown = ", ".join(repr(label[:80]) for label in other[:20])
+        raise InputError(
+            f"{source}: {shown}: no grade of the scale of diabetic retinopathy (--scale dr); "
+            "its labels are 0, 1, 2, 3, 4 or names such as 'No DR' and 'PDR'"
+        )
+    return {label: DR_GRADES[grade] for label, grade in grades.items() if grade is not None}
+
+
+def may_be_dr_grades(labels: Iterable[str]) -> bool:
+    """Whether labels are numbers that may be grades of diabetic retinopathy, so that ``scale="dr"`` names them.
+
+    True for at least three of 0 to 4 and nothing else.
+    """
+    distinct = {plain_number(label) for label in labels if label}
+    return len(distinct) >= 3 and distinct <= {str(grade) for grade in range(len(DR_GRADES))}
 
 
 def class_order(labels: Sequence[str]) -> tuple[list[str], bool]:
@@ -61,24 +115,17 @@ def class_order(labels: Sequence[str]) -> tuple[list[str], bool]:
     ordinal : bool
     """
     distinct = sorted(set(labels))
-    if distinct and all(_NUMBER.match(label) for label in distinct):
+    if distinct and all(_NUMBER.fullmatch(label) for label in distinct):
         return sorted(distinct, key=float), True
-    for scale in SCALES:
-        rank = {_folded(name): grade for grade, names in enumerate(scale) for name in names}
-        grades = [rank.get(_folded(label)) for label in distinct]
-        if len(distinct) > 1 and None not in grades and len(set(grades)) == len(grades):
-            return sorted(distinct, key=lambda label: rank[_folded(label)]), True
+    grades = {label: grade for label in distinct if (grade := grade_of(label)) is not None}
+    if len(distinct) > 1 and len(grades) == len(distinct) == len(set(grades.values())):
+        return sorted(distinct, key=lambda label: grades[label]), True
     return distinct, False
 
 
 def is_known_order(classes: Sequence[str]) -> bool:
     """Whether classes stand in an order that means something by itself: of numbers, or of a known scale."""
     return class_order(classes) == (list(classes), True)
-
-
-def _folded(label: str) -> str:
-    """A label without regard to case; folder names have underscores for spaces."""
-    return label.casefold().replace("_", " ")
 
 
 def stated_order(labels: Sequence[str], ranks: Sequence[str], column: str, source: str) -> list[str]:
@@ -91,7 +138,7 @@ def stated_order(labels: Sequence[str], ranks: Sequence[str], column: str, sourc
     """
     rank_of: dict[str, float] = {}
     for label, text in zip(labels, ranks, strict=True):
-        if not _NUMBER.match(text):
+        if not _NUMBER.fullmatch(text):
             raise InputError(
                 f"{source}: column {column!r} holds {text!r} for {label!r}; it must hold numbers"
             )

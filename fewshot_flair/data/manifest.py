@@ -5,19 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fewshot_flair.data.checks import SHOWN, BadRowsError, bad_rows, resolve
-from fewshot_flair.data.rows import ROLES, classes_of, frame_of
-from fewshot_flair.data.splits import patient_split
-from fewshot_flair.data.tables import SkippedRow, read_folder, read_table
+from fewshot_flair.data.checks import (
+    BadRowsError,
+    Rules,
+    bad_rows,
+    find_images,
+    image_folder,
+    parted_patients,
+    unlabelled_tests,
+)
+from fewshot_flair.data.notes import remarks
+from fewshot_flair.data.reading import manifest_path, read_table
+from fewshot_flair.data.rows import ROLES, classes_of, frame_of, tidy
+from fewshot_flair.data.splits import joined_groups, patient_split
+from fewshot_flair.data.tables import SkippedRow, TableFormat
 from fewshot_flair.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,10 +52,12 @@ class Manifest:
         True where that order was stated, is numeric or is that of a known grading scale.
     frame : pandas.DataFrame of n rows
         Columns ``image`` (as written), ``path`` (absolute), ``label``, ``patient_id``, ``eye``, ``split``
-        (train, test, val, or empty), ``clinic`` and ``row`` (the header is row 1; 0 in a folder). What the
-        file does not say is an empty string.
+        (train, test, val, pool, or empty), ``clinic`` and ``row`` (the header is row 1; 0 in a folder).
+        What the file does not say is an empty string. Rows without a label are the pool.
     skipped : list of SkippedRow
-        Rows left out because ``skip_bad`` said so.
+        Rows left out: bad ones because ``skip_bad`` said so, and rows to test on without a label.
+    remarks : list of str
+        A sentence on each thing that was guessed, merged, taken as no patient, or left out.
     split_given : bool
         False where the split was drawn by `with_split`.
     """
@@ -55,6 +67,7 @@ class Manifest:
     ordinal: bool
     frame: pd.DataFrame
     skipped: list[SkippedRow]
+    remarks: list[str] = field(default_factory=list)
     split_given: bool = True
 
     @classmethod
@@ -76,8 +89,10 @@ class Manifest:
         check_images: bool = True,
         labels_required: bool = True,
         encoding: str | None = None,
+        sheet: str | None = None,
+        scale: str | None = None,
     ) -> Manifest:
-        """Read a CSV, TSV or Parquet file, or a folder with one sub-folder a class.
+        """Read a CSV, TSV, Excel, OpenDocument or Parquet file, or a folder with one sub-folder a class.
 
         Parameters
         ----------
@@ -87,9 +102,9 @@ class Manifest:
         images : str or Path, optional
             The folder that image paths are relative to; by default the manifest's own.
         image_column, label_column, patient_column, eye_column, split_column, clinic_column : str
-            What the columns are called. Only the first is always needed; an image without a patient
-            counts as a patient of its own. Split values: train, test, val (or training, testing,
-            validation); ``val`` rows are in neither of the other two.
+            What the columns are called; usual names (``Patient ID``, ``diagnosis``) are found without.
+            Only the first is always needed; an image without a patient counts as a patient of its own.
+            Split values: train, test, val, pool (or training, testing, validation).
         order_column : str, optional
             A column that gives each label its place in the order (such as ``dr_grade``).
         classes : sequence of str, optional
@@ -102,9 +117,13 @@ class Manifest:
         check_images : bool
             Look for each image and at its first bytes.
         labels_required : bool
-            Where False, rows and whole tables without labels are fine (their ``y`` is −1).
+            Where False, whole tables without labels are fine, and rows of any side (their ``y`` is −1).
         encoding : str, optional
             Text encoding of the table, where it is neither UTF-8 nor UTF-16 with a mark.
+        sheet : str, optional
+            Sheet of a workbook, where several have the columns.
+        scale : {"dr"}, optional
+            State that labels are grades 0 to 4 of diabetic retinopathy; classes get their names.
 
         Raises
         ------
@@ -112,43 +131,46 @@ class Manifest:
             If there is no such manifest.
         InputError
             If the table cannot be read, rows are bad (all are listed: `BadRowsError`), a patient is on
-            two sides of the split, two labels differ only in case, or nothing is left.
+            two sides of the split, labels differ only in case or underscores, or nothing is left.
         """
-        path = Path(path)
         names = {
             "image": image_column, "label": label_column, "patient_id": patient_column,
             "eye": eye_column, "split": split_column, "clinic": clinic_column,
         }  # fmt: skip
-        required = [role for role, name in names.items() if role == "image" or name != role]
+        required = {role for role, name in names.items() if role == "image" or name != role}
         if labels_required:
-            required.append("label")
+            required.add("label")
         if order_column:
             names["order"] = order_column
-            required.append("order")
-        if path.is_dir() and (path / "manifest.csv").is_file():
-            path = path / "manifest.csv"
-        table = (
-            read_folder(path, labels_required)
-            if path.is_dir()
-            else read_table(path, names, required, encoding)
-        )
-        source = path.name or str(path)
-        root = Path(images) if images else (path if path.is_dir() else path.parent)
-        if not root.is_dir():
-            raise InputError(f"{root} is not a folder; --images names the folder that image paths start from")
-        paths = resolve(table, root.resolve())
-        bad = bad_rows(table, paths, check_images, labels_required, classes)
-        if (bad or table.bad) and not skip_bad:
-            raise BadRowsError(source, sorted([*table.bad, *bad.values()], key=lambda row: row.row))
-        keep = [i for i in range(len(paths)) if i not in bad]
+            required.add("order")
+        where = manifest_path(Path(path))
+        source = where.name or str(where)
+        table = read_table(where, TableFormat(names, frozenset(required), encoding, sheet), labels_required)
+        if labels_required and table.rows and not any(table.columns["label"]):
+            raise InputError(
+                f"{source}: no row has a label in column {label_column!r}; write the class of the photographs "
+                "to learn from and to test on"
+            )
+        merged, no_patient = tidy(table, classes, scale, source)
+        root = image_folder(images if images else (where if where.is_dir() else where.parent))
+        found = find_images(table, root, check_images, images is not None)
+        bad = bad_rows(table, found, Rules(labels_required, classes))
+        left_out = unlabelled_tests(table, bad) if labels_required else {}
+        keep = [i for i in range(len(table.rows)) if i not in bad and i not in left_out]
+        frame = frame_of(table, found.paths, keep)
+        wrong = sorted([*table.bad, *bad.values()], key=lambda row: row.row)
+        labelled = frame[frame["label"] != ""]
+        parted = parted_patients(zip(labelled["patient_id"], labelled["split"], strict=True))
+        if wrong and not skip_bad:
+            raise BadRowsError(source, wrong, [parted] if parted else [])
         if not keep:
-            raise InputError(f"{source}: no usable row is left of {len(paths) + len(table.bad)}")
-        frame = frame_of(table, paths, keep)
-        order, ordinal = classes_of(frame, table, keep, classes, ordered, order_column, source)
-        skipped = sorted([*table.bad, *bad.values()], key=lambda row: row.row)
-        manifest = cls(path, order, ordinal, frame, skipped)
-        manifest._refuse_parted_patients()
-        return manifest
+            raise InputError(f"{source}: no usable row is left of {len(table.rows) + len(table.bad)}")
+        if parted:
+            raise InputError(f"{source}: {parted}")
+        order, ordinal = classes_of(table, keep, classes, ordered, order_column, source)
+        skipped = sorted([*wrong, *left_out.values()], key=lambda row: row.row)
+        said = remarks(table, merged, no_patient, found.renamed, len(left_out))
+        return cls(where, order, ordinal, frame, skipped, said)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -185,7 +207,13 @@ class Manifest:
     @property
     def has_split(self) -> bool:
         """True where the rows say which side they are on."""
-        return bool((self.frame["split"] != "").any())
+        return bool(self.frame["split"].isin(["train", "test", "val"]).any())
+
+    @property
+    def pool_left_out(self) -> int:
+        """How many rows of the pool `split` leaves out, as their patient is on the test or val side."""
+        whole = self._with_sides()
+        return int((whole.frame["split"] == "pool").sum() - whole._pool().sum())
 
     @property
     def fingerprint(self) -> str:
@@ -207,24 +235,28 @@ class Manifest:
         return replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
 
     def split(self, side: str) -> Manifest:
-        """Give the rows of one side (train, test or val).
+        """Give the rows of one side: train, test or val (with labels), or pool (without).
 
         Where the file has no split (`has_split`), the sides are those of `with_split` with its defaults.
+        The pool holds no patient of the test or val side (see `pool_left_out`), and may be empty.
 
         Raises
         ------
         InputError
-            If the manifest has no row of that side.
+            If the manifest has no row of that side, other than the pool.
         """
-        if not self.has_split:
-            return self.with_split().split(side)
-        rows = (self.frame["split"] == side).to_numpy()
+        whole = self._with_sides()
+        if side == "pool":
+            return whole.take(whole._pool())
+        rows = (whole.frame["split"] == side).to_numpy()
         if not rows.any():
-            have = ", ".join(f"{name} ({n})" for name, n in Counter(self.frame["split"]).items())
+            have = ", ".join(f"{name} ({n})" for name, n in Counter(whole.frame["split"]).items())
             raise InputError(f"{self.source}: no row has split {side!r}; it has {have}")
-        return self.take(rows)
+        return whole.take(rows)
 
-    def with_split(self, test_fraction: float = 0.4, seed: int = 0) -> Manifest:
+    def with_split(
+        self, test_fraction: float = 0.4, seed: int = 0, keys: Mapping[str, str] | None = None
+    ) -> Manifest:
         """Give the same rows with a train/test split drawn anew: stratified, and no patient parted.
 
         Parameters
@@ -233,60 +265,27 @@ class Manifest:
             Share of each class to test on.
         seed : int
             The same seed gives the same split (see `patient_split`).
+        keys : mapping of path to str, optional
+            Digest of each file, as `twins` takes it: the same photograph under two names is not parted.
         """
-        test = patient_split(self.y, self.groups, test_fraction, seed)
-        return replace(
-            self, frame=self.frame.assign(split=np.where(test, "test", "train")), split_given=False
-        )
+        labelled = self.y >= 0
+        part, split = self.take(labelled), self.frame["split"].to_numpy(dtype=object, copy=True)
+        groups = part.groups
+        if keys:
+            groups = joined_groups(groups, [keys.get(path, "") for path in part.frame["path"]])
+        test = patient_split(part.y, groups, test_fraction, seed)
+        split[labelled] = np.where(test, "test", "train")
+        return replace(self, frame=self.frame.assign(split=split), split_given=False)
 
-    def without(self, refused: Sequence[tuple[int, str]]) -> Manifest:
-        """Give the manifest without these rows, (index, reason) each, which join `skipped`."""
-        reasons = dict(refused)
-        mask = np.ones(len(self), dtype=bool)
-        mask[list(reasons)] = False
-        return replace(self.take(mask), skipped=[*self.skipped, *self.bad_rows(refused)])
+    def _with_sides(self) -> Manifest:
+        return self if self.has_split or not (self.y >= 0).any() else self.with_split()
+
+    def _pool(self) -> NDArray[np.bool_]:
+        split = self.frame["split"]
+        tested = set(self.frame["patient_id"][split.isin(["test", "val"])]) - {""}
+        return ((split == "pool") & ~self.frame["patient_id"].isin(tested)).to_numpy()
 
     def bad_rows(self, refused: Sequence[tuple[int, str]]) -> list[SkippedRow]:
         """Name rows found bad later on, (index, reason) each, by their number and image in the file."""
         rows, images = self.frame["row"], self.frame["image"]
         return [SkippedRow(int(rows[index]), images[index], reason) for index, reason in refused]
-
-    def summary(self) -> dict[str, Any]:
-        """Count images, patients (None where the file names none) and classes, whole and by side."""
-        named = bool((self.frame["patient_id"] != "").any())
-
-        def count(part: Manifest) -> dict[str, Any]:
-            labels = Counter(part.frame["label"])
-            return {
-                "images": len(part),
-                "patients": len(set(part.groups)) if named else None,
-                "classes": {name: labels[name] for name in self.classes},
-            }
-
-        sides = [side for side in ("train", "test", "val") if (self.frame["split"] == side).any()]
-        return {
-            "source": str(self.path),
-            **count(self),
-            "ordinal": self.ordinal,
-            "splits": {side: count(self.split(side)) for side in sides},
-            "clinics": sorted(set(self.frame["clinic"]) - {""}),
-            "skipped": len(self.skipped),
-        }
-
-    def _refuse_parted_patients(self) -> None:
-        sides: dict[int, set[str]] = {}
-        first: dict[int, int] = {}
-        for index, (group, side) in enumerate(zip(self.groups.tolist(), self.frame["split"], strict=True)):
-            sides.setdefault(group, set()).add(side)
-            first.setdefault(group, index)
-        parted = [group for group, where in sides.items() if len(where) > 1]
-        if parted:
-            shown = [
-                f"{self.frame['patient_id'][first[group]]} ({', '.join(sorted(sides[group]))})"
-                for group in parted[:SHOWN]
-            ]
-            more = f" and {len(parted) - SHOWN} more" if len(parted) > SHOWN else ""
-            raise InputError(
-                f"{self.source}: patients on more than one side of the split: {', '.join(shown)}{more}; "
-                "put all images of a patient on one side"
-            )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["patient_split"]
+__all__ = ["joined_groups", "patient_split"]
 
 
 def patient_split(
@@ -67,3 +69,31 @@ def patient_split(
             "raise the fraction or add patients"
         )
     return test[groups]
+
+
+def joined_groups(groups: NDArray[np.int64], keys: Sequence[str]) -> NDArray[np.int64]:
+    """Make patients who share a photograph one group, so that a split does not part its copies.
+
+    Parameters
+    ----------
+    groups : int array [n]
+        Patient of each row.
+    keys : sequence of n str
+        Digest of each row's file; rows of the same digest belong together. An empty key joins nothing.
+
+    Returns
+    -------
+    int array [n]
+        Groups as codes 0…G−1 in the order of their first rows.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first: dict[str, int] = {}
+    pairs = [(int(g), first.setdefault(key, int(g))) for g, key in zip(groups, keys, strict=True) if key]
+    n = int(groups.max()) + 1 if len(groups) else 0
+    one, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(pairs)), (one, other)), shape=(n, n))
+    component = connected_components(graph, directed=False)[1][groups]
+    codes = {old: new for new, old in enumerate(dict.fromkeys(component.tolist()))}
+    return np.array([codes[c] for c in component.tolist()], dtype=np.int64)

@@ -195,7 +195,7 @@ def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> N
             "(mend the split column, or leave it out for a patient-disjoint one; where --test-on numbers its "
             "patients anew, say --other-patients)"
         )
-    where = dict(zip(train.keys, train.images, strict=True))
+    where = dict(zip(train.keys, train.images, strict=True))  # a file may have changed since it was read
     twice = [
         f"{where[key]!r} and {image!r}"
         for key, image in zip(test.keys, test.images, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -9,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.data.labels import misspelling_hints
 from fewshot_flair.episodes import Episodes, EpisodeSampler, create_scenario
 from fewshot_flair.errors import InputError
 
@@ -46,7 +48,10 @@ def check_draws(study: Study, name: str, sources: Sources) -> None:
                     train.y, study.seeds[:1], classes=train.classes
                 )
             except InputError as error:
-                raise InputError(f"{name}: {error}" if len(study.data) > 1 else str(error)) from error
+                counts = Counter([*train.frame["label"], *test.frame["label"]])
+                hints = "".join(f"{hint}\n" for hint in misspelling_hints(counts))
+                place = f"{name}: " if len(study.data) > 1 else ""
+                raise InputError(f"{hints}{place}{error}") from error
 
 
 def draw(

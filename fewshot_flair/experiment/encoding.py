@@ -96,9 +96,6 @@ def encode(
         ),
     }
     pool, remarks = _pool(sources, done, bank, sides["test"])
-    if data.on_leak == "drop-train":
-        sides["train"], dropped = _without_tested(sides["train"], sides["test"])
-        remarks += dropped
     check_sides(data.name, train.classes, sides["train"], sides["test"])
     skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
     return Clinic(
@@ -124,7 +121,7 @@ def encode(
             has_text=encoder.has_text,
             text_digest=text_digest(None),
             skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
-            remarks=remarks,
+            remarks=sources.remarks + remarks,
         ),
     )  # fmt: skip
 
@@ -206,17 +203,6 @@ def _pool(sources: Sources, done: Extraction, bank: FeatureBank, test: Rows) -> 
             f"{len(pool) - len(kept)} images without a label are of test patients and were left out of the pool"
         )
     return (pool.take(np.array(kept, dtype=np.int64)) if kept else None), said
-
-
-def _without_tested(train: Rows, test: Rows) -> tuple[Rows, list[str]]:
-    tested = set(test.keys)
-    keep = np.flatnonzero([key not in tested for key in train.keys])
-    if len(keep) == len(train):
-        return train, []
-    gone = ", ".join(image for image, key in zip(train.images, train.keys, strict=True) if key in tested)
-    return train.take(keep), [
-        f"{len(train) - len(keep)} training photographs are tested on too and were dropped from training: {gone}"
-    ]
 
 
 def _side(manifest: Manifest, rows: Rows, classes: list[str]) -> Any:

@@ -143,7 +143,9 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
     told = told or _Silent()
     with told.rendering() as progress:
         sources = {
-            data.name: None if holds_features(data.manifest) else read_sources(data, study.folder, progress)
+            data.name: None
+            if holds_features(data.manifest)
+            else read_sources(data, study.folder, progress, how.cache)
             for data in study.data
         }
     for name, read in sources.items():

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fewshot_flair.data.manifest import Manifest
-from fewshot_flair.errors import MissingFileError
+from fewshot_flair.data.twins import on_both_sides, refuse_contradictions, twins, twins_message
+from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.design import DataSet
 
 __all__ = ["FEATURES", "Sources", "holds_features", "read_sources"]
@@ -27,6 +30,7 @@ class Sources:
     test: Manifest
     pools: list[Manifest]
     split_given: bool
+    remarks: list[str]
 
     @property
     def all(self) -> list[Manifest]:
@@ -44,7 +48,9 @@ def holds_features(path: str | Path) -> bool:
     return Path(path).suffix.lower() == ".npz"
 
 
-def read_sources(data: DataSet, folder: Path = Path(), progress: Told | None = None) -> Sources:
+def read_sources(
+    data: DataSet, folder: Path = Path(), progress: Told | None = None, cache: Path | None = None
+) -> Sources:
     """Read the training, test and pool rows of a data set of photographs.
 
     Parameters
@@ -53,23 +59,84 @@ def read_sources(data: DataSet, folder: Path = Path(), progress: Told | None = N
         What relative paths start from.
     progress : callable, optional
         Told how far the demo clinic's rendering is, the first time.
+    cache : Path, optional
+        Where the digests of files are remembered.
 
     Raises
     ------
     InputError, MissingFileError
-        As `Manifest.read`; a patient on both sides is found here.
+        As `Manifest.read`; a patient on both sides is found here, and a photograph that has two labels or is
+        both trained on and tested on.
     """
     first = _read(data, data.manifest, data.images, folder, progress)
+    others = (
+        []
+        if data.test_on is None
+        else [_read(data, data.test_on, data.test_images, folder, progress, classes=first.classes)]
+    )
+    pools = (
+        []
+        if data.pool is None
+        else [_read(data, data.pool, data.pool_images, folder, None, labels_required=False)]
+    )
+    keys = _keys([path for side in (first, *others, *pools) for path in side.frame["path"]], cache)
+    drawn = not first.has_split and not others
+    if drawn:
+        first = first.with_split(keys=keys)
     labelled = first.take(first.y >= 0)
-    pools = [part for part in (first.take(first.y < 0),) if len(part)]
-    if data.pool is not None:
-        pools.append(_read(data, data.pool, data.pool_images, folder, None, labels_required=False))
-    if data.test_on is None:
-        train, test = labelled.split("train"), labelled.split("test")
-        return Sources(train, test, pools, train.split_given)
-    other = _read(data, data.test_on, data.test_images, folder, progress, classes=first.classes)
+    own_pool = (
+        first.split("pool") if len(labelled) < len(first) and first.has_split else first.take(first.y < 0)
+    )
     train = labelled.split("train") if labelled.has_split else labelled
-    return Sources(train, other.split("test") if other.has_split else other, pools, True)
+    if others:
+        test = others[0].split("test") if others[0].has_split else others[0].take(others[0].y >= 0)
+    else:
+        test = labelled.split("test")
+    remarks = [said for side in (first, *others, *pools) for said in side.remarks]
+    if first.has_split and first.pool_left_out:
+        remarks.append(
+            f"{first.pool_left_out} images without a label are of test patients and were left out of the pool"
+        )
+    pools = [side for side in (own_pool, *pools) if len(side)]
+    train, dropped = _without_twins(data, train, test, pools, keys)
+    return Sources(train, test, pools, not drawn, remarks + dropped)
+
+
+def _keys(paths: list[str], cache: Path | None) -> dict[str, str]:
+    """Digest of every file that can be read; what cannot is said when it is encoded."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from fewshot_flair.bank.memo import KeyMemo
+    from fewshot_flair.cache import cache_folder
+
+    root = cache or cache_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    memo = KeyMemo(root / "paths.sqlite")
+    with ThreadPoolExecutor(2) as threads:
+        found = memo.keys(paths, threads.map)
+    memo.close()
+    return {path: key for path, (key, _) in zip(paths, found, strict=True) if key is not None}
+
+
+def _without_twins(
+    data: DataSet, train: Manifest, test: Manifest, pools: list[Manifest], keys: dict[str, str]
+) -> tuple[Manifest, list[str]]:
+    """The training rows that are not tested on too, where that was asked for; else such a row is refused."""
+    sides = {"train": train, "test": test}
+    leaks = on_both_sides(twins(sides, keys))
+    said = []
+    if leaks:
+        where = "trained on and tested on"
+        if data.on_leak == "refuse":
+            mend = "remove one of each, or go on without the training ones (--on-leak drop-train)"
+            raise InputError(twins_message(leaks, f"{where}; {mend}"))
+        tested = {keys[path] for path in test.frame["path"] if path in keys}
+        keep = np.array([keys.get(path) not in tested for path in train.frame["path"]])
+        said = [twins_message(leaks, f"{where}; the training ones were dropped")]
+        train = train.take(keep)
+    groups = twins({"train": train, "test": test} | {f"pool {i}": p for i, p in enumerate(pools)}, keys)
+    refuse_contradictions(groups)
+    return train, said
 
 
 def _read(

@@ -64,7 +64,7 @@ def find_photographs(given: Sequence[Path]) -> tuple[list[Path], dict[str, int]]
     InputError
         If no image is among them.
     """
-    from fewshot_flair.data.tables import images_below
+    from fewshot_flair.data.folders import look_through
 
     if not any(path.exists() for path in given):
         raise MissingFileError(f"photographs: no file or folder {', '.join(str(path) for path in given)}")
@@ -74,10 +74,9 @@ def find_photographs(given: Sequence[Path]) -> tuple[list[Path], dict[str, int]]
         if not path.is_dir():
             found.append(path)
             continue
-        images = list(images_below(path))
+        images, rest = look_through(path)
         found += images
-        rest = (item for item in path.rglob("*") if item.is_file() and not item.name.startswith("."))
-        others.update((item.suffix.lower() or " without suffix") for item in set(rest) - set(images))
+        others.update({kind: len(files) for kind, files in rest.items()})
     if not found:
         raise InputError(f"photographs: no image in {', '.join(str(path) for path in given)}")
     return list(dict.fromkeys(found)), dict(others)

@@ -11,11 +11,30 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
+from fewshot_flair.data.grades import DR_GRADES, DR_SPELLINGS, folded
 from fewshot_flair.errors import InputError
 
 __all__ = ["TEMPLATE", "categories", "descriptions", "prompts"]
 
 TEMPLATE = "A fundus photograph of [CLS]"
+
+_ALSO_WRITTEN = {
+    "age-related macular degeneration": ("amd", "armd", "macular degeneration"),
+    "branch retinal vein occlusion": ("brvo",),
+    "central serous retinopathy": ("csr", "central serous chorioretinopathy"),
+    "cotton wool spots": ("cotton wool spot",),
+    "diabetic macular edema": ("dme",),
+    "drusens": ("drusen",),
+    "epiretinal membrane": ("erm",),
+    "haemorrhages": ("haemorrhage", "retinal haemorrhage", "retinal haemorrhages"),
+    "intraretinal microvascular abnormalities": ("irma", "intraretinal microvascular abnormality"),
+    "microaneurysms": ("microaneurysm",),
+    "optic disc pallor": ("optic disk pallor",),
+    "pathologic myopia": ("pathological myopia",),
+    "retinitis pigmentosa": ("rp",),
+    **dict(zip(DR_GRADES, DR_SPELLINGS, strict=True)),
+}
+"""Usual spellings and abbreviations of categories, beside those that `folded` makes one."""
 
 
 @cache
@@ -35,22 +54,29 @@ def descriptions(class_name: str) -> list[str]:
     Parameters
     ----------
     class_name : str
-        Looked up as written, else without regard to case and with spaces for underscores (folder names
-        have those).
+        Looked up as written, else without regard to case, hyphens, underscores and British spelling, and
+        under its usual abbreviations (``PDR``, ``AMD``).
 
     Returns
     -------
     list of str
-        The dictionary's descriptions, then the name itself unless the list already has it; the name alone
-        for a category that the dictionary does not have.
+        The dictionary's descriptions, then the name itself unless the list already has it (for an abbreviation
+        the category's name); the name alone for a category that the dictionary does not have.
     """
-    known = _dictionary()
-    found = known.get(class_name)
-    if found is None:
-        by_folded = {name.casefold(): texts for name, texts in known.items()}
-        found = by_folded.get(class_name.strip().casefold().replace("_", " "), [])
-    said = class_name.replace("_", " ")
+    known, said = _dictionary(), class_name.replace("_", " ")
+    category = class_name if class_name in known else _by_spelling().get(folded(class_name))
+    if category is None:
+        return [said]
+    found = known[category]
+    if folded(category) != folded(class_name):
+        said = category
     return list(found) if said in found else [*found, said]
+
+
+@cache
+def _by_spelling() -> dict[str, str]:
+    also = {spelling: name for name, spellings in _ALSO_WRITTEN.items() for spelling in spellings}
+    return also | {folded(name): name for name in _dictionary()}
 
 
 def prompts(texts: Sequence[str], template: str = TEMPLATE) -> list[str]:

@@ -235,7 +235,7 @@ def test_all_bad_rows_at_once(tmp_path: Path):
         "  clinic.csv, row 3: image 'gone.png' is not there; paths are relative to the manifest "
         "(use --images DIR)",
         "  clinic.csv, row 4: image 'broken.jpg' is not an image file of a known format "
-        "(JPEG, PNG, TIFF, BMP, GIF, WebP, AVIF, PNM, JPEG 2000, DICOM)",
+        "(JPEG, PNG, TIFF, BMP, GIF, WebP, AVIF, HEIF, PNM, JPEG 2000, DICOM)",
         "  clinic.csv, row 6: image 'a.png' is already in row 2, with label 'mild' there and 'severe' here",
         "  clinic.csv, row 7: image 'c.png' has the unknown label 'unheard of'; the classes are mild, severe",
         "  clinic.csv, row 8: image 'd.png' has split 'sideways'; write train, test or val",

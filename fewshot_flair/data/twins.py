@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewshot_flair.data.manifest import Manifest
-from fewshot_flair.errors import InputError
 
-__all__ = ["Twin", "differently_labelled", "on_both_sides", "refuse_contradictions", "twins", "twins_message"]
+__all__ = ["Twin", "differently_labelled", "on_both_sides", "twins", "twins_message"]
 
 SHOWN = 1000
 """So many groups are named in a message; they are to be mended all at once."""
@@ -60,14 +59,6 @@ def differently_labelled(groups: Sequence[Sequence[Twin]]) -> list[list[Twin]]:
 def on_both_sides(groups: Sequence[Sequence[Twin]]) -> list[list[Twin]]:
     """Those groups in which a photograph that is learned from (train, pool) is tested on too."""
     return [list(group) for group in groups if len({twin.side in _LEARNED for twin in group}) > 1]
-
-
-def refuse_contradictions(groups: Sequence[Sequence[Twin]]) -> None:
-    """Raise InputError, naming every photograph of `groups` (see `twins`) that has two labels."""
-    if wrong := differently_labelled(groups):
-        raise InputError(
-            twins_message(wrong, "under two labels; keep the row whose label is right and remove the others")
-        )
 
 
 def twins_message(groups: Sequence[Sequence[Twin]], what: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_flair.data.manifest import Manifest
-from fewshot_flair.data.twins import on_both_sides, refuse_contradictions, twins, twins_message
+from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.design import DataSet
 
@@ -135,7 +135,12 @@ def _without_twins(
         said = [twins_message(leaks, f"{where}; the training ones were dropped")]
         train = train.take(keep)
     groups = twins({"train": train, "test": test} | {f"pool {i}": p for i, p in enumerate(pools)}, keys)
-    refuse_contradictions(groups)
+    if wrong := differently_labelled(groups):
+        said.append(
+            twins_message(
+                wrong, "under two names with two labels, of which one is wrong: mend or remove them"
+            )
+        )
     return train, said
 
 

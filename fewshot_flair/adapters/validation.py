@@ -46,7 +46,8 @@ def check_features(estimator: Any, X: ArrayLike, *, reset: bool, what: str = "X"
         try:
             X = validate_data(estimator, X, reset=reset, **kept)
         except (ValueError, TypeError) as error:
-            if hasattr(X, "toarray"):  # sparse matrices: scikit-learn's contract is a TypeError
+            # scikit-learn's contract is a TypeError for sparse matrices and for arrays of objects.
+            if isinstance(error, TypeError) and (isinstance(X, np.ndarray) or hasattr(X, "toarray")):
                 raise
             sentence = str(error).replace("\n", " ").strip()
             raise InputError(f"{estimator.name}: {what}: {sentence}") from error

@@ -40,28 +40,28 @@ def check_features(estimator: Any, X: ArrayLike, *, reset: bool, what: str = "X"
         If they are not two-dimensional, not finite (the first such row is named), empty, not numbers,
         or not as wide as those of `fit`.
     """
-    X = _plain(X)
-    if not _is_sound(estimator, X, reset):
+    rows: Any = _plain(X)
+    if not _is_sound(estimator, rows, reset):
         kept: dict[str, Any] = {"ensure_all_finite": False, "dtype": [np.float64, np.float32]}
         try:
-            X = validate_data(estimator, X, reset=reset, **kept)
+            rows = validate_data(estimator, rows, reset=reset, **kept)
         except (ValueError, TypeError) as error:
             # scikit-learn's contract is a TypeError for sparse matrices and for arrays of objects.
-            if isinstance(error, TypeError) and (isinstance(X, np.ndarray) or hasattr(X, "toarray")):
+            if isinstance(error, TypeError) and (isinstance(rows, np.ndarray) or hasattr(rows, "toarray")):
                 raise
             sentence = str(error).replace("\n", " ").strip()
             raise InputError(f"{estimator.name}: {what}: {sentence}") from error
-    squares = np.einsum("ij,ij->i", X, X)
+    squares = np.einsum("ij,ij->i", rows, rows)
     # Squares overflow before numbers do, so that only doubtful rows need a second look.
     doubtful = np.flatnonzero(~np.isfinite(squares))
-    broken = doubtful[~np.isfinite(X[doubtful]).all(axis=1)]
+    broken = doubtful[~np.isfinite(rows[doubtful]).all(axis=1)]
     if broken.size:
-        kind = "NaN" if np.isnan(X[broken[0]]).any() else "infinity"
+        kind = "NaN" if np.isnan(rows[broken[0]]).any() else "infinity"
         raise InputError(
             f"{estimator.name}: row {broken[0]} of {what} holds {kind}; leave that image out or encode it again"
         )
     _check_scale(estimator, float(np.sqrt(squares.mean(dtype=np.float64))), reset, what)
-    return X
+    return np.asarray(rows)
 
 
 def _is_sound(estimator: Any, X: Any, reset: bool) -> bool:

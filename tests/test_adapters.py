@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from fewshot_flair import EpisodeSampler, TextPrototypes, create_adapter, fit_episodes, list_adapters
 from fewshot_flair.adapters import Adapter, get_adapter_class
@@ -245,6 +247,47 @@ def test_a_device_that_is_not_there_is_refused():
     X, y, _, text = clinic()
     with pytest.raises(InputError, match="device 'tpu' cannot be used"):
         create_adapter("lp", text=text, device="tpu").fit(X, y)
+
+
+def test_text_of_another_type_is_refused_with_the_mend():
+    X, y, _, text = clinic()
+    for given in (np.asarray(text.prototypes), "text.npz", {"a": 1}):
+        with pytest.raises(InputError, match=r"ss-text: text is .*TextPrototypes\(classes"):
+            create_adapter("ss-text", text=given)
+        with pytest.raises(InputError, match="text is"):
+            get_adapter_class("ss-text")(given).fit(X, y)
+    for bad in (None, "X", {"a": 1}, 3):
+        with pytest.raises(InputError, match="ss-text: X"):
+            create_adapter("ss-text", text=text).fit(bad, y)
+    with pytest.raises(InputError, match="sample weights must be numbers"):
+        create_adapter("ss-text", text=text).fit(X, y, sample_weight=["heavy"] * len(y))
+
+
+def test_half_precision_gives_single():
+    X, y, queries, text = clinic()
+    fitted = create_adapter("ss-text", text=text).fit(X.astype(np.float16), y)
+    assert fitted.logits(queries.astype(np.float16)).dtype == np.float32
+
+
+def test_rows_of_another_scale_than_those_fitted_warn():
+    X, y, queries, text = clinic()
+    adapter = create_adapter("ss-text", text=text).fit(X * 30, y)
+    with pytest.warns(RuntimeWarning, match=r"norms about 1, those that were fitted 30; .* do it to both"):
+        adapter.predict(queries)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapter.predict(queries * 30)
+    with pytest.warns(RuntimeWarning, match="do it to both"):
+        fit_episodes(adapter, X, y, [range(len(y))]).logits(queries * 30)
+
+
+def test_logistic_says_that_it_stopped_far_from_the_optimum():
+    X, y, _, _ = clinic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create_adapter("logistic").fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="not converged in .* scale the features"):
+        create_adapter("logistic").fit(X * 1000, y)
 
 
 @every_adapter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fewshot_flair.episodes import Episodes, EpisodeSampler
+from fewshot_flair.episodes import Episodes, EpisodeSampler, Prevalence
 from fewshot_flair.errors import InputError
 
 LONG_TAIL = np.repeat(np.arange(5), [258, 109, 84, 34, 15])
@@ -101,6 +101,26 @@ def test_unlabelled_rows_are_never_support_rows_and_keep_the_proportions():
         np.testing.assert_allclose(np.bincount(LONG_TAIL[rest], minlength=5), [52, 22, 17, 7, 3], atol=1)
 
 
+@pytest.mark.parametrize(
+    ("pool", "test", "expected"),
+    [  # class counts of the paper's split tables of MMAC and mBRSET, and of its draws from them
+        ([366, 379, 187, 37, 21], [70, 72, 58, 8, 7], [39, 40, 32, 4, 4]),
+        ([1869, 129, 268, 58, 116], [1881, 143, 300, 24, 96], [92, 7, 15, 1, 5]),
+    ],
+)
+def test_unlabelled_rows_may_have_the_test_prevalence_as_published(pool, test, expected):
+    y = np.repeat(np.arange(5), pool)
+    sampler = EpisodeSampler(1, Prevalence(tuple(test), trim=False), protocol="sstext-2025")
+    episodes = sampler.sample_many(y, [0], unlabeled=120, prevalence=test)
+    assert np.bincount(y[episodes.unlabeled[0]], minlength=5).tolist() == expected
+    assert not set(episodes.indices[0]) & set(episodes.unlabeled[0])
+
+
+def test_a_pool_gives_the_unlabelled_rows_that_it_has():
+    few, none = (EpisodeSampler(1).sample_many(y, [0], unlabeled=5) for y in ([0, 1, 1], [0, 1]))
+    assert [len(few.unlabeled[0]), len(none.unlabeled[0])] == [1, 0]
+
+
 def test_padding_marks_the_real_places():
     episodes = Episodes.of([[3, 1, 2], [5]])
     assert episodes.index.tolist() == [[3, 1, 2], [5, 0, 0]]
@@ -131,7 +151,14 @@ def test_a_class_beyond_the_pool_keeps_its_place():
         (lambda: EpisodeSampler(1).sample([0.5, 1]), "whole numbers"),
         (lambda: EpisodeSampler(1).sample(["a", "b"], classes=["a"]), "label 'b' is not one of"),
         (lambda: EpisodeSampler(1).sample_many([0, 1], []), "no seeds"),
-        (lambda: EpisodeSampler(1).sample_many([0, 1, 1], [0], unlabeled=5), "leaves 1; ask for fewer"),
+        (
+            lambda: EpisodeSampler(1).sample_many([0, 1, 1], [0], unlabeled=1, prevalence=[1]),
+            "1 numbers for 2",
+        ),
+        (
+            lambda: EpisodeSampler(1).sample_many([0, 1], [0], unlabeled=1, prevalence=[1, -1]),
+            "none negative",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(make, message):

@@ -12,10 +12,15 @@ from fewshot_flair.errors import InputError
 __all__ = ["EpisodeBatch", "TextArrays", "unit"]
 
 
-def unit(xp: Any, rows: Array, axis: int = -1) -> Array:
+def inverse_norms(xp: Any, rows: Array) -> Array:
+    """One over the L2 norm of each row, (..., 1); 1 for a row of zeros."""
+    norms = xp.sqrt(xp.vecdot(rows, rows)[..., None])
+    return 1 / xp.where(norms > 0, norms, xp.ones_like(norms))
+
+
+def unit(xp: Any, rows: Array) -> Array:
     """L2-normalised rows; a row of zeros stays zeros."""
-    norms = xp.sqrt(xp.sum(rows * rows, axis=axis, keepdims=True))
-    return rows / xp.where(norms > 0, norms, xp.ones_like(norms))
+    return rows * inverse_norms(xp, rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,10 +98,8 @@ def fit_episodes(
     InputError
         As `Adapter.fit`, or if an episode is empty or refers to a row that the pool does not have.
     """
-    from sklearn.base import clone
-
     began = time.perf_counter()
-    adapter = clone(adapter)
+    adapter = copy(adapter)
     drawn = episodes if isinstance(episodes, Episodes) else Episodes.of(list(episodes))
     pool = Pool.checked(
         adapter, X, y, X_unlabeled=X_unlabeled, sample_weight=sample_weight, classes=classes, device=device

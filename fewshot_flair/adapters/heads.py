@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
-from fewshot_flair.adapters.batch import unit
+from fewshot_flair.adapters.batch import inverse_norms, unit
 from fewshot_flair.adapters.namespaces import Array, put_beside, to_numpy
 
 __all__ = ["NEVER", "Head", "KernelHead", "LinearHead", "cosine_head"]
@@ -100,8 +100,9 @@ class LinearHead(Head):
     def _logits(self, x: Array) -> Array:
         xp = array_namespace(x)
         size, n_classes, width = self.weights.shape
-        x = unit(xp, x) if self.normalize else x
         flat = x @ xp.matrix_transpose(xp.reshape(self.weights, (size * n_classes, width)))
+        if self.normalize:  # after the product, which has fewer columns than the features
+            flat *= inverse_norms(xp, x)
         flat += xp.reshape(self.bias, (-1,))
         return xp.permute_dims(xp.reshape(flat, (x.shape[0], size, n_classes)), (1, 0, 2))
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.adapters.batch import EpisodeBatch, TextArrays, unit
 from fewshot_flair.adapters.namespaces import Namespace, namespace_of
-from fewshot_flair.adapters.validation import check_features, check_weights, encode_labels
+from fewshot_flair.adapters.validation import check_features, check_text, check_weights, encode_labels
 from fewshot_flair.episodes.episode import padded
 from fewshot_flair.errors import InputError
 from fewshot_flair.text.prototypes import TextPrototypes
@@ -65,6 +65,7 @@ class Pool:
         device: str | None = None,
     ) -> Pool:
         """What `adapter.fit` was given; raises InputError in the same words for every adapter."""
+        check_text(adapter.name, adapter.text)
         if adapter.needs_text and adapter.text is None:
             raise InputError(
                 f"{adapter.name} needs text prototypes: create_adapter({adapter.name!r}, "

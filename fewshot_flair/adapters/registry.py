@@ -121,7 +121,8 @@ def create_adapter(name: str, text: TextPrototypes | None = None, **params: Any)
     Raises
     ------
     InputError
-        If the name or a parameter is unknown; the message says which exist.
+        If the name or a parameter is unknown (the message says which exist), or `text` is no
+        `TextPrototypes`.
 
     Examples
     --------
@@ -132,7 +133,10 @@ def create_adapter(name: str, text: TextPrototypes | None = None, **params: Any)
     >>> adapter.fit(np.eye(4)[[0, 1, 1]], ["healthy", "diseased", "diseased"]).predict(np.eye(4)[:2])
     array(['healthy', 'diseased'], dtype='<U8')
     """
+    from fewshot_flair.adapters.validation import check_text
+
     cls = get_adapter_class(name)
+    check_text(name, text)
     known = _parameters(cls)
     for parameter in params:
         if parameter not in known:

@@ -17,7 +17,18 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from fewshot_flair.errors import InputError
 from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["Labels", "check_choice", "check_features", "check_number", "check_weights", "encode_labels"]
+__all__ = [
+    "Labels",
+    "check_choice",
+    "check_features",
+    "check_number",
+    "check_text",
+    "check_weights",
+    "encode_labels",
+]
+
+SCALES = 10
+"""How many times longer or shorter rows may be than those that were fitted, without a warning."""
 
 
 def check_features(estimator: Any, X: ArrayLike, *, reset: bool, what: str = "X") -> NDArray:
@@ -29,26 +40,60 @@ def check_features(estimator: Any, X: ArrayLike, *, reset: bool, what: str = "X"
         If they are not two-dimensional, not finite (the first such row is named), empty, not numbers,
         or not as wide as those of `fit`.
     """
-    X = _from_torch(X)
-    kept: dict[str, Any] = {"ensure_all_finite": False, "dtype": [np.float64, np.float32]}
-    try:
-        checked = validate_data(estimator, X, reset=reset, **kept)
-    except (ValueError, TypeError) as error:
-        sentence = str(error).replace("\n", " ").strip()
-        if isinstance(error, TypeError):  # sparse matrices: scikit-learn's contract is a TypeError
-            raise
-        raise InputError(f"{estimator.name}: {what}: {sentence}") from error
-    if not np.isfinite(checked).all():
-        row = int(np.flatnonzero(~np.isfinite(checked).all(axis=1))[0])
-        kind = "NaN" if np.isnan(checked[row]).any() else "infinity"
+    rows: Any = _plain(X)
+    if not _is_sound(estimator, rows, reset):
+        kept: dict[str, Any] = {"ensure_all_finite": False, "dtype": [np.float64, np.float32]}
+        try:
+            rows = validate_data(estimator, rows, reset=reset, **kept)
+        except (ValueError, TypeError) as error:
+            # scikit-learn's contract is a TypeError for sparse matrices and for arrays of objects.
+            if isinstance(error, TypeError) and (isinstance(rows, np.ndarray) or hasattr(rows, "toarray")):
+                raise
+            sentence = str(error).replace("\n", " ").strip()
+            raise InputError(f"{estimator.name}: {what}: {sentence}") from error
+    squares = np.einsum("ij,ij->i", rows, rows)
+    # Squares overflow before numbers do, so that only doubtful rows need a second look.
+    doubtful = np.flatnonzero(~np.isfinite(squares))
+    broken = doubtful[~np.isfinite(rows[doubtful]).all(axis=1)]
+    if broken.size:
+        kind = "NaN" if np.isnan(rows[broken[0]]).any() else "infinity"
         raise InputError(
-            f"{estimator.name}: row {row} of {what} holds {kind}; leave that image out or encode it again"
+            f"{estimator.name}: row {broken[0]} of {what} holds {kind}; leave that image out or encode it again"
         )
-    return checked
+    _check_scale(estimator, float(np.sqrt(squares.mean(dtype=np.float64))), reset, what)
+    return np.asarray(rows)
 
 
-def _from_torch(X: Any) -> Any:
-    """A torch tensor as a NumPy array: float64 as it is, everything narrower as float32."""
+def _is_sound(estimator: Any, X: Any, reset: bool) -> bool:
+    """Whether X is what nearly all callers give, of which scikit-learn's longer checks have nothing to say."""
+    if type(X) is not np.ndarray or X.ndim != 2 or not X.size or X.dtype not in (np.float32, np.float64):
+        return False
+    if hasattr(estimator, "feature_names_in_"):
+        return False
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+    return bool(X.shape[1] == estimator.n_features_in_)
+
+
+def _check_scale(estimator: Any, norm: float, reset: bool, what: str) -> None:
+    """Keep the norm of the rows that are fitted; warn where later ones are of another order."""
+    if reset:
+        estimator.fitted_norm_ = norm
+        return
+    fitted = getattr(estimator, "fitted_norm_", norm)
+    if not fitted / SCALES <= norm <= fitted * SCALES:
+        warnings.warn(
+            f"{estimator.name}: rows of {what} have norms about {norm:.3g}, those that were fitted {fitted:.3g}; "
+            "if only one of the two was scaled or normalised, do it to both",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _plain(X: Any) -> Any:
+    """Torch tensors as NumPy arrays; float64 stays as it is, narrower floats become float32."""
+    if isinstance(X, np.ndarray) and X.dtype == np.float16:
+        return X.astype(np.float32)
     torch = sys.modules.get("torch")  # whoever has a tensor has imported it
     if torch is None or not isinstance(X, torch.Tensor):
         return X
@@ -83,22 +128,11 @@ def encode_labels(
     """
     if y is None:
         raise InputError(f"{name}: requires y to be passed, but the target y is None")
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataConversionWarning)
-        try:
-            labels = column_or_1d(np.asarray(y), warn=True)
-        except ValueError as error:
-            raise InputError(f"{name}: y: {error}") from error
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise InputError(f"{name}: y[{int(np.flatnonzero(~np.isfinite(labels))[0])}] is NaN or infinity")
+    labels = np.asarray(y)
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        labels = _one_kind(name, labels)
     if not labels.size:
         raise InputError(f"{name}: there are no labelled rows; give at least one")
-    if labels.dtype.kind == "O" and all(isinstance(label, int | np.integer) for label in labels):
-        labels = labels.astype(np.int64)
-    try:
-        check_classification_targets(labels)
-    except ValueError as error:
-        raise InputError(f"{name}: y: {error}") from error
     names = [str(c) for c in text.classes] if text is not None else classes
     if names is None:
         found, codes = np.unique(labels, return_inverse=True)
@@ -106,6 +140,26 @@ def encode_labels(
     if labels.dtype.kind in "OUS":
         return _named(name, labels, names)
     return _numbered(name, labels, names)
+
+
+def _one_kind(name: str, given: NDArray) -> NDArray:
+    """Labels of an unusual type or shape as a vector of names or whole numbers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataConversionWarning)
+        try:
+            labels = column_or_1d(given, warn=True)
+        except ValueError as error:
+            raise InputError(f"{name}: y: {error}") from error
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError(f"{name}: y[{int(np.flatnonzero(~np.isfinite(labels))[0])}] is NaN or infinity")
+    if labels.dtype.kind == "O" and labels.size and all(isinstance(y, int | np.integer) for y in labels):
+        labels = labels.astype(np.int64)
+    if labels.size:
+        try:
+            check_classification_targets(labels)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{name}: y: {error}") from error
+    return labels
 
 
 def _named(name: str, labels: NDArray, names: Sequence[Any]) -> Labels:
@@ -130,7 +184,10 @@ def check_weights(name: str, sample_weight: ArrayLike | None, n: int) -> NDArray
     """Sample weights, 1 where none are given; raises InputError where they are not n numbers ≥ 0."""
     if sample_weight is None:
         return np.ones(n)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name}: sample weights must be numbers, one a row ({error})") from None
     if weights.ndim == 0:
         weights = np.full(n, float(weights))
     if weights.ndim > 1:
@@ -140,6 +197,15 @@ def check_weights(name: str, sample_weight: ArrayLike | None, n: int) -> NDArray
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise InputError(f"{name}: sample weights must be finite and not negative")
     return weights
+
+
+def check_text(name: str, text: Any) -> None:
+    """Raise InputError where text is given and is no `TextPrototypes`."""
+    if text is not None and not isinstance(text, TextPrototypes):
+        raise InputError(
+            f"{name}: text is {type(text).__name__}; give TextPrototypes(classes, prototypes, logit_scale), "
+            "which says what each row of the prototypes is and how cosines are scaled"
+        )
 
 
 def check_choice(name: str, parameter: str, value: Any, choices: Sequence[Any]) -> None:

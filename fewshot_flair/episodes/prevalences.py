@@ -41,10 +41,14 @@ class Prevalence:
 
     def counts(self, pool: NDArray[np.int64], shots: int, seed: int) -> NDArray[np.int64]:
         """``round(shots * C * p_c)`` of the stated prevalence."""
-        if len(self.prevalence) != len(pool):
-            raise InputError(f"prevalence has {len(self.prevalence)} numbers for {len(pool)} classes")
+        return self.shared(shots * len(pool), len(pool))
+
+    def shared(self, budget: int, n_classes: int) -> NDArray[np.int64]:
+        """``round(budget * p_c)``: int64 array of shape (C,)."""
+        if len(self.prevalence) != n_classes:
+            raise InputError(f"prevalence has {len(self.prevalence)} numbers for {n_classes} classes")
         p = np.asarray(self.prevalence, dtype=float)
-        return shared_out(p / p.sum(), shots * len(pool), self.at_least, self.trim)
+        return shared_out(p / p.sum(), budget, self.at_least, self.trim)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.episodes.episode import Episodes
-from fewshot_flair.episodes.scenarios import Scenario, resolve_scenario, shared_out
+from fewshot_flair.episodes.prevalences import Prevalence
+from fewshot_flair.episodes.scenarios import Scenario, resolve_scenario
 from fewshot_flair.errors import InputError
 
 __all__ = ["PROTOCOLS", "EpisodeSampler"]
+
+Rows = list[NDArray[np.int64]]
+Shuffle = Callable[[int, Rows], Rows]
 
 PROTOCOLS = ("fewshot-flair", "sstext-2025")
 
@@ -78,7 +83,7 @@ class EpisodeSampler:
         Parameters are those of `sample`, which has as many rows.
         """
         codes, names = _coded(y, n_classes, classes)
-        return self._counts(codes, names, seed)
+        return self._counts(_held(codes, len(names)), names, seed)
 
     def sample(
         self,
@@ -111,8 +116,7 @@ class EpisodeSampler:
             If a class has fewer images than the scenario asks for (unless `allow_fewer`), a label is
             not among the classes, or the pool is empty.
         """
-        codes, names = _coded(y, n_classes, classes)
-        return self._draw(codes, self._counts(codes, names, seed), seed)[0]
+        return self.sample_many(y, [seed], n_classes, classes).indices[0]
 
     def sample_many(
         self,
@@ -122,38 +126,60 @@ class EpisodeSampler:
         classes: Sequence[str] | None = None,
         unlabeled: int = 0,
         groups: ArrayLike | None = None,
+        prevalence: ArrayLike | None = None,
     ) -> Episodes:
         """Support sets of many seeds, for `fewshot_flair.adapters.fit_episodes`.
 
-        `groups` (array-like of shape (n,), such as patients) makes a group the unit of a shot: n_c groups
-        are drawn for class c, and each gives all its images of that class.
+        Parameters
+        ----------
+        y, n_classes, classes
+            Those of `sample`.
+        seeds : iterable of int
+            One an episode.
+        unlabeled : int
+            Further images of the pool that each episode gets without their labels. Where a class has
+            fewer left than its share, it gives those: episodes may have fewer, as their lengths say.
+        groups : array-like of shape (n,), optional
+            The unit of a shot, such as the patient: n_c groups are drawn for class c, and each gives all its
+            images of that class.
+        prevalence : array-like of shape (C,), optional
+            Proportions of the unlabelled images, scaled to sum to 1; the semi-supervised paper (SS-Text-U)
+            takes the test set's. By default those of what the support set leaves.
 
-        `unlabeled` is how many further images of the pool each episode gets without their labels, in
-        the proportions of what its support set leaves, as the semi-supervised paper draws them (SS-Text-U);
-        the other parameters are those of `sample`.
+        Raises
+        ------
+        InputError
+            As `sample`, or if there is no seed or the prevalence is not one number a class, none negative.
         """
         codes, names = _coded(y, n_classes, classes)
         seeds = tuple(int(seed) for seed in seeds)
         if not seeds:
             raise InputError("there are no seeds; give one an episode")
+        trim = self.protocol == "fewshot-flair"
+        wanted = None if prevalence is None else Prevalence(tuple(np.ravel(prevalence).tolist()), trim=trim)
+        by_class = [np.flatnonzero(codes == c) for c in range(len(names))]
         units = None if groups is None else _group_codes(groups, len(codes))
-        drawn = [self._draw(codes, self._counts(codes, names, seed, units), seed, units) for seed in seeds]
-        support = tuple(rows for rows, _ in drawn)
-        if unlabeled < 1:
-            return Episodes(seeds, support)
-        rest = (self._draw_rest(left, unlabeled, seed) for (_, left), seed in zip(drawn, seeds, strict=True))
-        return Episodes(seeds, support, tuple(rest))
+        held = _held(codes, len(names), units)
+        shuffle = _shuffler(self.protocol)
+        support, free = [], []
+        for seed in seeds:
+            counts = self._counts(held, names, seed, "images" if units is None else "patients")
+            if units is None:
+                orders = shuffle(seed, by_class)
+            else:
+                orders, counts = _grouped(by_class, counts, units, partial(shuffle, seed))
+            support.append(np.concatenate([rows[:n] for rows, n in zip(orders, counts, strict=True)]))
+            if unlabeled > 0:
+                left = [rows[n:] for rows, n in zip(orders, counts, strict=True)]
+                shares = _shares(np.array([len(rows) for rows in left]), unlabeled, wanted, trim)
+                # The published code shuffles what its first shuffle left, so the order before matters.
+                again = shuffle(seed, left)
+                free.append(np.concatenate([rows[:n] for rows, n in zip(again, shares, strict=True)]))
+        return Episodes(seeds, tuple(support), tuple(free) if unlabeled > 0 else None)
 
     def _counts(
-        self,
-        codes: NDArray[np.int64],
-        names: Sequence[str],
-        seed: int,
-        units: NDArray[np.int64] | None = None,
+        self, pool: NDArray[np.int64], names: Sequence[str], seed: int, unit: str = "images"
     ) -> NDArray[np.int64]:
-        if units is not None:
-            codes = np.unique(np.stack([codes, units]), axis=1)[0]
-        pool = np.bincount(codes, minlength=len(names)).astype(np.int64)
         counts = self.scenario.counts(pool, self.shots, seed)
         short = np.flatnonzero(counts > pool)
         if short.size and not self.allow_fewer:
@@ -169,59 +195,59 @@ class EpisodeSampler:
             fewer = f"at most {fits} shots" if fits else "another scenario"
             other = "" if self.scenario.name == "realistic" else "the realistic scenario, "
             raise InputError(
-                f"too few {'images' if units is None else 'patients'} for {self.shots} shots in the "
-                f"{self.scenario.name} scenario: "
+                f"too few {unit} for {self.shots} shots in the {self.scenario.name} scenario: "
                 f"class {lacking}; use {fewer}, {other}or allow fewer (--allow-fewer)"
             )
         return np.minimum(counts, pool)
 
-    def _draw(
-        self,
-        codes: NDArray[np.int64],
-        counts: NDArray[np.int64],
-        seed: int,
-        units: NDArray[np.int64] | None = None,
-    ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-        """The support rows, and each class's rows that are left, in the order of its shuffle."""
-        if units is None:
-            orders = [self._shuffled(np.flatnonzero(codes == c), seed, c) for c in range(len(counts))]
-        else:
-            orders, counts = self._grouped(codes, counts, seed, units)
-        support = np.concatenate([order[:count] for order, count in zip(orders, counts, strict=True)])
-        return support, [order[count:] for order, count in zip(orders, counts, strict=True)]
 
-    def _grouped(
-        self, codes: NDArray[np.int64], counts: NDArray[np.int64], seed: int, units: NDArray[np.int64]
-    ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-        """Each class's rows, group after group in the order of its shuffle, and how many the counts take."""
-        orders, taken = [], []
-        for c, count in enumerate(counts):
-            rows = np.flatnonzero(codes == c)
-            order = self._shuffled(np.unique(units[rows]), seed, c)
-            groups = [rows[units[rows] == unit] for unit in order]
-            orders.append(np.concatenate([*groups, np.zeros(0, np.int64)]))
-            taken.append(sum(len(group) for group in groups[:count]))
-        return orders, np.array(taken, dtype=np.int64)
+def _held(
+    codes: NDArray[np.int64], n_classes: int, units: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Images, or groups, of each class in the pool: (C,)."""
+    if units is not None:
+        codes = np.unique(np.stack([codes, units]), axis=1)[0]
+    return np.bincount(codes, minlength=n_classes).astype(np.int64)
 
-    def _draw_rest(self, left: list[NDArray[np.int64]], size: int, seed: int) -> NDArray[np.int64]:
-        pool = np.array([len(rows) for rows in left])
-        if size > pool.sum():
-            raise InputError(
-                f"{size} unlabelled images are asked for, the support set leaves {pool.sum()}; ask for fewer"
-            )
-        trim = self.protocol == "fewshot-flair"
-        counts = np.minimum(shared_out(pool / pool.sum(), size, 0, trim), pool)
-        # The published code shuffles what its first shuffle left, so the order before matters.
-        return np.concatenate(
-            [self._shuffled(rows, seed, c)[:n] for c, (rows, n) in enumerate(zip(left, counts, strict=True))]
-        )
 
-    def _shuffled(self, rows: NDArray[np.int64], seed: int, c: int) -> NDArray[np.int64]:
-        if self.protocol == "fewshot-flair":
-            return np.random.default_rng([seed, c]).permutation(rows)
-        shuffled = rows.copy()
-        np.random.RandomState(seed).shuffle(shuffled)
-        return shuffled
+def _shares(left: NDArray[np.int64], size: int, wanted: Prevalence | None, trim: bool) -> NDArray[np.int64]:
+    """How many unlabelled images each class gives: its share of `size`, or what it has left."""
+    if not left.any():
+        return left
+    wanted = wanted or Prevalence(tuple(left.tolist()), trim=trim)
+    return np.minimum(wanted.shared(size, len(left)), left)
+
+
+def _shuffler(protocol: str) -> Shuffle:
+    """The function (seed, rows of each class) that gives each class's rows in the order of their draw."""
+    if protocol == "fewshot-flair":
+        return lambda seed, parts: [
+            np.random.default_rng([seed, c]).permutation(rows) for c, rows in enumerate(parts)
+        ]
+    legacy = np.random.RandomState(0)
+
+    def published(seed: int, parts: Rows) -> Rows:
+        orders: dict[int, NDArray[np.int64]] = {}  # seeded anew, classes of a size are shuffled alike
+        for size in {len(rows) for rows in parts}:
+            legacy.seed(seed)
+            orders[size] = legacy.permutation(size)
+        return [rows[orders[len(rows)]] for rows in parts]
+
+    return published
+
+
+def _grouped(
+    by_class: Rows, counts: NDArray[np.int64], units: NDArray[np.int64], shuffle: Callable[[Rows], Rows]
+) -> tuple[Rows, NDArray[np.int64]]:
+    """Each class's rows, group after group in the order of its shuffle, and how many the counts take."""
+    orders, taken = [], []
+    for rows, order, count in zip(
+        by_class, shuffle([np.unique(units[rows]) for rows in by_class]), counts, strict=True
+    ):
+        groups = [rows[units[rows] == unit] for unit in order]
+        orders.append(np.concatenate([*groups, np.zeros(0, np.int64)]))
+        taken.append(sum(len(group) for group in groups[:count]))
+    return orders, np.array(taken, dtype=np.int64)
 
 
 def _group_codes(groups: ArrayLike, n: int) -> NDArray[np.int64]:

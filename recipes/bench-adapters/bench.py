@@ -64,23 +64,76 @@ def median_ms(measure, repeats: int) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def compare(args: argparse.Namespace) -> dict[str, dict[int, tuple[float, float]]]:
-    """Milliseconds a fit, theirs and ours, of every adapter and number of shots."""
+def in_torch(text):
+    """Text prototypes as the papers' way takes them."""
+    import numpy as np
+    import torch
+
+    return {
+        "prototypes": torch.from_numpy(np.asarray(text.prototypes)),
+        "samples": torch.from_numpy(np.asarray(text.samples)),
+        "sample_classes": torch.from_numpy(np.asarray(text.sample_classes)),
+        "scale": torch.tensor(text.scale),
+    }
+
+
+def in_use(args: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    """Milliseconds, theirs and ours, of whole calls as programs make them, validation and draws included."""
     import numpy as np
     import torch
     from papers_way import METHODS, Task
 
     from fewshot_flair import EpisodeSampler, create_adapter, fit_episodes
 
-    torch.set_num_threads(args.threads)
+    def both(title, theirs, ours, repeats=args.repeats):
+        times[title] = median_ms(theirs, repeats), median_ms(ours, repeats)
+
+    def their_draw(seed):
+        parts = []
+        for c in range(5):
+            rows = np.flatnonzero(y == c)
+            np.random.RandomState(seed).shuffle(rows)
+            parts.append(rows[:16])
+        return np.concatenate(parts)
+
+    def theirs(name, rows):
+        METHODS[name](Task(x[rows], labels[rows], q, words, x[:0])).argmax(dim=-1)
+
+    times: dict[str, tuple[float, float]] = {}
+    X, y, queries, text = clinic(512, 5, per_class=279)
+    x, labels, q, words = torch.from_numpy(X), torch.from_numpy(y), torch.from_numpy(queries), in_torch(text)
+    sampler, rows = EpisodeSampler(16, protocol="sstext-2025"), their_draw(0)
+    for name in ("zero-shot", "ss-text", "ss-text+", "tip-adapter"):
+        adapter = create_adapter(name, text=text)
+        both(
+            f"{name}: one fit and predict",
+            lambda name=name: theirs(name, rows),
+            lambda adapter=adapter: adapter.fit(X[rows], y[rows]).predict(queries),
+        )
+        both(
+            f"{name}: 20 draws, fits, predictions",
+            lambda name=name: [theirs(name, their_draw(seed)) for seed in range(20)],
+            lambda adapter=adapter: fit_episodes(adapter, X, y, sampler.sample_many(y, range(20))).predict(
+                queries
+            ),
+        )
+    probe, everything = create_adapter("lp", text=text), np.arange(len(y))
+    both("lp: 1,395 shots", lambda: theirs("lp", everything), lambda: probe.fit(X, y).predict(queries), 3)
+    for title, (a, b) in times.items():
+        print(f"{title:40s} {a:8.2f} ms / {b:7.2f} ms = {a / b:.1f}×")
+    return times
+
+
+def compare(args: argparse.Namespace) -> dict[str, dict[int, tuple[float, float]]]:
+    """Milliseconds a fit, theirs and ours, of every adapter and number of shots."""
+    import torch
+    from papers_way import METHODS, Task
+
+    from fewshot_flair import EpisodeSampler, create_adapter, fit_episodes
+
     X, y, queries, text = clinic(512, 5)
     x, labels, q = torch.from_numpy(X), torch.from_numpy(y), torch.from_numpy(queries)
-    words = {
-        "prototypes": torch.from_numpy(np.asarray(text.prototypes)),
-        "samples": torch.from_numpy(np.asarray(text.samples)),
-        "sample_classes": torch.from_numpy(np.asarray(text.sample_classes)),
-        "scale": torch.tensor(text.scale),
-    }
+    words = in_torch(text)
     times: dict[str, dict[int, tuple[float, float]]] = {}
     for name in HEADS + CLOSED + OTHERS:
         adapter = create_adapter(name, text=text)
@@ -194,6 +247,10 @@ def main() -> None:
         os.environ[f"{library}_NUM_THREADS"] = str(args.threads)
     warnings.filterwarnings("ignore", message="gda: shots do not vary")
     args.out.mkdir(parents=True, exist_ok=True)
+    import torch
+
+    torch.set_num_threads(args.threads)
+    whole_calls = in_use(args)
     times = compare(args)
     ratios = show(times)
     gflops = rate()
@@ -203,6 +260,7 @@ def main() -> None:
         f"\nmatrix products: {gflops:.0f} GFLOP/s on one thread; 700 test logits alone take {floor:.3f} ms a fit"
     )
     results = {"threads": args.threads, "ratios": ratios, "gflops": gflops, "milliseconds": times}
+    results["whole_calls"] = whole_calls
     if not args.no_growth:
         results["growth"] = growth(args.repeats)
         draw(results["growth"], args.out / "growth.png")

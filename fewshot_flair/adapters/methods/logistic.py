@@ -29,6 +29,9 @@ from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_choice, check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
+FAR = 0.01
+"""Gradient, as a share of the penalty's, above which an optimum is far."""
+
 
 @register
 class Logistic(Adapter):
@@ -116,6 +119,10 @@ class Logistic(Adapter):
             largest = xp.max(xp.abs(gradient), axis=(1, 2))
             first = largest + rounding if first is None else first
             if step % 10 == 9 and bool(xp.all(largest <= self.tol * first)):
+                # At the optimum the penalty's gradient and the data's cancel. With features of large norm
+                # both are far below the first gradient, so that a small one alone says little.
+                pull = xp.max(xp.abs(ahead @ ridge), axis=(1, 2))
+                far = bool(xp.any(largest > FAR * pull + 1e-9 * rounding))
                 break
             following = ahead - gradient
             moved = following - point
@@ -126,10 +133,13 @@ class Logistic(Adapter):
             ahead = following + ((momentum - 1) / grown)[:, None, None] * moved
             point, momentum = following, grown
         else:
+            far = True
+        if far:
             from sklearn.exceptions import ConvergenceWarning
 
             message = (
-                f"logistic: not converged in {self.max_steps} steps; raise max_steps or scale the features"
+                f"logistic: not converged in {step + 1} steps; scale the features (their norms are large where "
+                "they are not normalised), or raise max_steps or lower tol"
             )
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
         solved = ahead @ xp.matrix_transpose(whiten)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from properties import examples
 from test_bank import SOURCE, filled, rows, same
 from typer.testing import CliRunner
 
@@ -19,14 +24,18 @@ from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.text.prototypes import TextPrototypes
 
 
+def flip_last(path: Path) -> None:
+    """Flip a bit in the last byte of a file."""
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+
+
 def test_merging_takes_what_is_lacking_and_nothing_damaged(tmp_path: Path):
     target, other = filled(tmp_path / "a", n=10), FeatureBank.open(tmp_path / "b", SOURCE)
     other.append(*rows(5, 25))
     other.store_text("prompts", TextPrototypes(["x"], np.ones((1, 3)), 1.0))
-    path = other.shards[0].path
-    raw = bytearray(path.read_bytes())
-    raw[-1] ^= 1  # the embedding of row 24
-    path.write_bytes(raw)
+    flip_last(other.shards[0].path)  # the embedding of row 24
     assert merge(target, FeatureBank.open(other.folder)) == 14
     assert same(target, 0, 24)
     assert len(target) == 24
@@ -82,6 +91,102 @@ def test_without_text_they_are_backbone_features(tmp_path: Path, parity: dict[st
     assert bank.text(IMPORTED_TEXT) is None
 
 
+ANY = st.one_of(
+    st.sampled_from([1e7, 1e30, -1.0, np.inf, "name", True, 2**63, None]),
+    npst.arrays(
+        st.sampled_from(["f2", "f4", "f8", "i8", "u1", "c8", "U3", "?", "M8[s]"]),
+        st.sampled_from([(), (0,), (1,), (4,), (4, 3), (0, 3), (4, 0), (2, 4), (2, 2, 2)]),
+    ),
+)
+NAMES = [
+    "feats_ds",
+    "refs_ds",
+    "initial_prototypes",
+    "logit_scale",
+    "samples_text",
+    "labels_text",
+    "keys",
+    "source",
+]
+
+
+@examples()
+@given(
+    st.dictionaries(st.sampled_from(NAMES), ANY), st.none() | st.tuples(st.integers(0), st.integers(1, 255))
+)
+def test_any_file_is_read_or_refused(tmp_path_factory, changes: dict, flip_at: tuple[int, int] | None):
+    folder = tmp_path_factory.mktemp("npz")
+    sound = {"feats_ds": np.arange(12.0).reshape(4, 3), "refs_ds": np.array([0, 1, 1, 0])}
+    np.savez_compressed(folder / "x.npz", **sound | changes, allow_pickle=True)
+    raw = bytearray((folder / "x.npz").read_bytes())
+    if flip_at is not None:
+        raw[flip_at[0] % len(raw)] ^= flip_at[1]
+        (folder / "x.npz").write_bytes(raw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # prototypes that are the same
+        try:
+            found = import_features(folder / "x.npz", folder)
+        except (InputError, MissingFileError):
+            return
+    features = found.bank.read(found.keys, found.kind)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    assert found.y is None or len(found.y) == len(features)
+    assert found.n_classes <= 1000
+
+
+def test_an_array_that_inflates_far_is_not_inflated(tmp_path: Path):
+    np.savez_compressed(tmp_path / "bomb.npz", feats_ds=np.zeros((17_000_000, 1), np.float32))
+    with pytest.raises(InputError, match=r"bomb\.npz: array 'feats_ds' inflates from"):
+        import_features(tmp_path / "bomb.npz", tmp_path)
+
+
+def test_the_scale_in_place_of_its_logarithm_is_refused(tmp_path: Path, parity: dict[str, np.ndarray]):
+    for scale in (26.03, 14.29):
+        with pytest.raises(InputError, match=rf"logit_scale is {scale}, which looks like the scale itself"):
+            import_features(published(tmp_path / "scale.npz", parity, logit_scale=scale), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"classes": "ab"},
+        {"classes": 2},
+        {"prototypes": [["a", "b"], ["c", "d"]]},
+        {"prototypes": [[1.0, 2.0], [3.0]]},
+        {"prototypes": [[1e300, 0.0], [0.0, 1.0]]},
+        {"logit_scale": "4.6"},
+        {"logit_scale": [1.0, 2.0]},
+        {"logit_scale": None},
+        {"samples": np.eye(2), "sample_classes": [0.5, 1.0]},
+        {"samples": np.eye(2), "sample_classes": [object(), 1]},
+    ],
+)
+def test_prototypes_of_another_type_are_refused(wrong: dict[str, object]):
+    with pytest.raises(InputError, match="text prototypes: "):
+        TextPrototypes(**{"classes": ["a", "b"], "prototypes": np.eye(2), "logit_scale": 4.6} | wrong)
+
+
+def test_prototypes_that_are_the_same_are_named_and_half_precision_is_widened():
+    with pytest.warns(
+        RuntimeWarning, match="'a' and 'c' have the same prototype: the text tower cannot tell"
+    ):
+        text = TextPrototypes(["a", "b", "c"], np.eye(2, dtype=np.float16)[[0, 1, 0]], np.float16(2))
+    assert text.prototypes.dtype == np.float32
+
+
+def test_damaged_files_of_prototypes_are_refused_or_read_as_they_were(tmp_path: Path):
+    path = TextPrototypes(["a", "b"], np.eye(2, 3), 4.6).save(tmp_path / "text.safetensors")
+    raw = path.read_bytes()
+    for place in range(len(raw)):
+        path.write_bytes(raw[:place] + bytes([raw[place] ^ 0x11]) + raw[place + 1 :])
+        with contextlib.suppress(InputError):
+            assert TextPrototypes.load(path).prototypes.shape[0] == 2
+    path.write_bytes(raw[:-1])
+    with pytest.raises(InputError, match="damaged"):
+        TextPrototypes.load(path)
+
+
 class Evil:
     def __reduce__(self):
         return (print, ("this must never run",))
@@ -123,7 +228,7 @@ def test_other_files_are_refused(tmp_path: Path, parity: dict[str, np.ndarray]):
     with pytest.raises(InputError, match=r"feats_ds\[499\] is not finite"):
         import_features(published(tmp_path / "nan.npz", parity, feats_ds=endless), tmp_path)
     np.savez(tmp_path / "other.npz", a=np.ones(3))
-    with pytest.raises(InputError, match="holds a; a file of features has"):
+    with pytest.raises(InputError, match="holds no features; a file of features has"):
         import_features(tmp_path / "other.npz")
     with pytest.raises(InputError, match="refs_ds has 3 labels for 500 rows"):
         import_features(published(tmp_path / "short.npz", parity, refs_ds=np.ones(3, int)))
@@ -149,10 +254,7 @@ def test_the_commands(tmp_path: Path):
     assert same(new_bank(merged, bank.folder), 0, 10)
     assert "10" in run.invoke(app, ["info", str(merged)]).output
     assert run.invoke(app, ["verify", "--cache", str(tmp_path)]).exit_code == 0
-    path = bank.shards[0].path
-    raw = bytearray(path.read_bytes())
-    raw[-1] ^= 1
-    path.write_bytes(raw)
+    flip_last(bank.shards[0].path)
     broken = run.invoke(app, ["verify", str(bank.folder)])
     assert broken.exit_code == 1
     assert "1 damaged" in broken.output

@@ -291,11 +291,8 @@ class FeatureBank:
 
     def store_text(self, key: str, text: TextPrototypes) -> None:
         """Store text prototypes under `key`, so that a later run needs no text tower."""
-        import tempfile
-
         _make_folder(self.folder / "text")
-        with tempfile.TemporaryDirectory() as scratch:
-            raw = text.save(Path(scratch) / "text.safetensors").read_bytes()
+        raw = text.to_bytes()
         name = f"{_text_name(key)}-{hashlib.sha256(raw).hexdigest()[:16]}.safetensors"
         replace_file(self.folder / "text" / name, [raw])
 

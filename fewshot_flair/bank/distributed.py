@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,7 @@ __all__ = ["DistributedRun", "EncodedShard", "connect", "encode_shard"]
 SHARD_IMAGES = 64
 HASHED_AT_ONCE = 64
 WORKERS_WITHIN = 30.0
+GREETED_WITHIN = 10.0
 SHARDS_AHEAD = 3
 """Shards handed out for each worker: one at work, the others on their way."""
 
@@ -92,6 +94,7 @@ def connect(scheduler: str) -> Iterator[Client]:
             yield client
         return
     try:
+        _refuse_others(scheduler)
         client = Client(scheduler, timeout="20s", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
@@ -113,6 +116,24 @@ def connect(scheduler: str) -> Iterator[Client]:
                 f"the Dask scheduler at {scheduler} went away ({type(error).__name__}); what was encoded is kept, "
                 "and the same command goes on from there"
             ) from error
+
+
+def _refuse_others(scheduler: str) -> None:
+    """Raise OSError where something answers that is no Dask scheduler; one greets with a short message's length."""
+    place = re.fullmatch(r"tcp://\[?([^\]/]+?)\]?:(\d{1,5})/?", scheduler)
+    if place is None:
+        return
+    try:
+        connection = socket.create_connection((place[1], int(place[2])), timeout=GREETED_WITHIN)
+    except OSError:
+        return  # it may be about to start: the client waits for it
+    with connection:
+        try:
+            greeting = connection.recv(8)
+        except OSError:
+            greeting = b""
+    if len(greeting) < 8 or int.from_bytes(greeting, "little") > 2**20:
+        raise OSError("what listens there is something else; is it the dashboard's port?")
 
 
 def _lost() -> tuple[type[BaseException], ...]:

@@ -13,15 +13,22 @@ from numpy.typing import NDArray
 from fewshot_flair.bank.bank import FeatureBank
 from fewshot_flair.bank.compaction import compact
 from fewshot_flair.bank.keys import KEY_BYTES, Keys, as_keys, hex_keys
-from fewshot_flair.bank.shards import replace_file
-from fewshot_flair.bank.source import FeatureSource
-from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.bank.npz import read_arrays
+from fewshot_flair.bank.source import KINDS, FeatureSource
+from fewshot_flair.errors import InputError
+from fewshot_flair.files import new_file
 from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["IMPORTED_TEXT", "ImportedFeatures", "import_features"]
 
 IMPORTED_TEXT = "imported"
 """Key under which `import_features` stores the prototypes that came with the features."""
+PUBLISHED = (
+    *("feats_ds", "refs_ds", "initial_prototypes", "textual_prototypes"),
+    *("logit_scale", "samples_text", "labels_text"),
+)
+"""Arrays of the papers' caches."""
+MOST_CLASSES = 1_000
 _BLOCK = 4096
 
 
@@ -86,44 +93,18 @@ def import_features(
     ------
     MissingFileError, InputError
         If there is no such file, it is no ``.npz`` of either kind, an array in it would have to be
-        unpickled, or labels and prototypes do not fit each other.
+        unpickled, or labels and prototypes do not fit each other. Nothing is kept of such a file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"{path}: there is no such file; give an .npz of features")
-    arrays = _arrays(path)
+    arrays = read_arrays(path, ("source", "keys", *KINDS, *PUBLISHED))
     if {"source", "keys"} <= set(arrays):
         return _import_exported(path, arrays, cache)
     if "feats_ds" in arrays:
         return _import_published(path, arrays, cache, text)
     raise InputError(
-        f"{path.name} holds {', '.join(sorted(arrays)) or 'nothing'}; a file of features has "
+        f"{path.name} holds {', '.join(sorted(arrays)) or 'no features'}; a file of features has "
         "source, keys, backbone (fewshot-flair bank export) or feats_ds, refs_ds (the papers' code)"
     )
-
-
-def _arrays(path: Path) -> dict[str, NDArray]:
-    found = {}
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise InputError(f"{path.name} is a single array; give the .npz with all of them")
-            for name in stored.files:
-                try:
-                    found[name] = stored[name]
-                except ValueError as error:
-                    raise InputError(
-                        f"{path.name}: array {name!r} is pickled, and unpickling would run whatever code it "
-                        "holds; save it as plain numbers (np.asarray(x, dtype=float)) and try again"
-                    ) from error
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{path.name} is no .npz file; it may be a pickle, which is not opened") from error
-    except Exception as error:  # a damaged file raises whatever its decompression likes
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path.name} is damaged or no .npz file ({reason})") from error
-    return found
 
 
 def _import_exported(path: Path, arrays: dict[str, NDArray], cache: str | Path | None) -> ImportedFeatures:
@@ -131,9 +112,10 @@ def _import_exported(path: Path, arrays: dict[str, NDArray], cache: str | Path |
     try:
         told = json.loads(str(arrays["source"]))
         source = FeatureSource(told["name"], told["fingerprint"], told["feature_dims"])
-        columns = {name: arrays[name] for name in source.feature_dims}
-        sound = keys.shape[1:] == (KEY_BYTES,) and all(len(c) == len(keys) for c in columns.values())
-    except (ValueError, KeyError, TypeError):
+        columns = {name: _numbers(path, arrays, name, 2) for name in source.feature_dims}
+        sound = keys.dtype == np.uint8 and keys.shape[1:] == (KEY_BYTES,)
+        sound &= all(c.shape == (len(keys), source.feature_dims[name]) for name, c in columns.items())
+    except (ValueError, KeyError, TypeError, RecursionError, InputError):
         sound = False
     if not sound:
         raise InputError(
@@ -171,7 +153,8 @@ def _import_published(
     if y is not None:
         labels = bank.folder / "labels.csv"
         lines = ["key,label", *(f"{key},{label}" for key, label in zip(keys, y.tolist(), strict=True)), ""]
-        replace_file(labels, ["\n".join(lines).encode()])
+        with new_file(labels) as file:
+            file.write("\n".join(lines).encode())
     return ImportedFeatures(bank, keys, y, text, labels)
 
 
@@ -194,12 +177,16 @@ def _published_labels(
     given = _numbers(path, arrays, "refs_ds", 1)
     if len(given) != n:
         raise InputError(f"{path.name}: refs_ds has {len(given)} labels for {n} rows of feats_ds")
-    n_classes = text.n_classes if text is not None else np.inf
+    n_classes = text.n_classes if text is not None else MOST_CLASSES
     wrong = np.flatnonzero((given != np.rint(given)) | (given < 0) | (given >= n_classes))
     if len(wrong):
         raise InputError(
-            f"{path.name}: refs_ds[{wrong[0]}] is {given[wrong[0]]}; labels are whole numbers from 0"
-            + (f" to {text.n_classes - 1}, one for each prototype" if text is not None else "")
+            f"{path.name}: refs_ds[{wrong[0]}] is {given[wrong[0]]}; labels are whole numbers from 0 to "
+            + (
+                f"{n_classes - 1}, one for each prototype"
+                if text is not None
+                else f"{n_classes - 1} at the most"
+            )
         )
     return given.astype(np.int64)
 
@@ -212,7 +199,7 @@ def _published_text(path: Path, arrays: dict[str, NDArray]) -> TextPrototypes | 
     if "logit_scale" not in arrays:
         raise InputError(f"{path.name} has {name} but no logit_scale; both are needed")
     samples = _numbers(path, arrays, "samples_text", 2) if "samples_text" in arrays else None
-    labels = _numbers(path, arrays, "labels_text", 1).astype(np.int64) if "labels_text" in arrays else None
+    labels = _numbers(path, arrays, "labels_text", 1) if "labels_text" in arrays else None
     if (samples is None) != (labels is None):
         raise InputError(f"{path.name} has only one of samples_text and labels_text; they go together")
     scale_ = arrays["logit_scale"]

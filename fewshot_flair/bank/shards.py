@@ -252,6 +252,10 @@ def new_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
             if sync:
                 os.fsync(file.fileno())
             temporary.replace(path)  # before the lock goes with the file's closing
+    except OSError as error:
+        if error.filename is None:  # a write that finds no room does not say where
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     if sync:

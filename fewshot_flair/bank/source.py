@@ -13,6 +13,7 @@ from fewshot_flair.errors import InputError, MissingFileError
 
 __all__ = [
     "FORMAT",
+    "KINDS",
     "FeatureSource",
     "Source",
     "description",
@@ -21,6 +22,8 @@ __all__ = [
     "read_description",
 ]
 
+KINDS = ("backbone", "embedding")
+WIDEST = 2**20
 FORMAT = "fewshot-flair feature bank 1"
 
 
@@ -51,6 +54,16 @@ class FeatureSource:
     name: str
     fingerprint: Mapping[str, Any]
     feature_dims: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        widths = self.feature_dims.values()
+        if not set(self.feature_dims) <= set(KINDS) or not all(
+            type(width) is int and 0 < width <= WIDEST for width in widths
+        ):
+            raise InputError(
+                f"{self.name}: features of {dict(self.feature_dims)} are not known; a bank keeps "
+                f"{' and '.join(KINDS)}, up to {WIDEST:,} numbers wide"
+            )
 
     @property
     def fingerprint_id(self) -> str:
@@ -91,7 +104,7 @@ def read_description(folder: Path) -> FeatureSource:
         told = json.loads(path.read_bytes())
         source = FeatureSource(told["name"], told["fingerprint"], told["feature_dims"])
         sound = told["format"] == FORMAT and description(source) == path.read_bytes()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
         sound = False
     if not sound:
         raise InputError(

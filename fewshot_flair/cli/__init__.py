@@ -6,7 +6,9 @@ Nothing heavy is imported here or at the top of a command's module, so that ``--
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -50,6 +52,11 @@ def main() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:  # a full or read-only disk, a folder that one may not write to
+        from fewshot_flair.disk import is_full, told_of_full_disk
+
+        if is_full(error) and error.filename:
+            _say(told_of_full_disk(Path(os.fsdecode(error.filename)), error))
+            sys.exit(2)
         names = [str(name) for name in (error.filename, error.filename2) if name]
         _say(f"{' and '.join(names) or 'the file system'}: {error.strerror or error}")
         sys.exit(2)
@@ -63,8 +70,6 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    from rich.console import Console
-    from rich.markup import escape
+    from fewshot_flair.cli.terminal import console, plain, stderr
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(text)}")
+    stderr(console()).print(f"[bold red]error:[/] {plain(text)}")

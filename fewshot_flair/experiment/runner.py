@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -141,6 +142,8 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
     Everything is read and checked before the first photograph is encoded.
     """
     told = told or _Silent()
+    for data, choice in itertools.product(study.data, study.encoders):
+        check_choice(data, choice)
     with told.rendering() as progress:
         sources = {
             data.name: None
@@ -170,7 +173,6 @@ def _encoded(
     how: Encoding,
     told: Steps,
 ) -> Clinic:
-    check_choice(data, choice)
     if sources is None:
         return imported_clinic(data, study.folder, how.cache)
     usable, _ = usable_adapters(study.adapters, has_text=how.encoder(choice).has_text)
@@ -200,9 +202,6 @@ def _check(study: Study) -> dict[str, Any] | None:
             "adapters are saved for one data set, one encoder and one kind of prompts; leave save out, or make "
             "several studies of this one"
         )
-    for choice in study.encoders:
-        for data in study.data:
-            check_choice(data, choice)
     return read_published(study.folder / study.published) if study.published else None
 
 

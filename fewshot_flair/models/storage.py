@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from fewshot_flair.adapters.base import Adapter
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.namespaces import to_numpy
 from fewshot_flair.adapters.registry import create_adapter
-from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.errors import FewshotFlairError, InputError, MissingFileError
+from fewshot_flair.files import new_file, read_json, sha256
 from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["load_adapter", "save_adapter"]
 
-FORMAT = "fewshot-flair adapter 1"
+FORMAT = "fewshot-flair adapter 2"
+KEYS = {"format", "name", "params", "classes", "n_features", "head", "text", "arrays_sha256", "extra"}
 
 
 def save_adapter(adapter: Adapter, folder: str | Path, extra: dict[str, Any] | None = None) -> Path:
@@ -67,11 +68,13 @@ def save_adapter(adapter: Adapter, folder: str | Path, extra: dict[str, Any] | N
         "n_features": int(adapter.n_features_in_),
         "head": {"kind": type(head).__name__, **head.settings()},
         "text": described,
-        "sha256": hashlib.sha256(numbers).hexdigest(),
+        "arrays_sha256": sha256(numbers),
         "extra": extra or {},
     }
-    (folder / "adapter.safetensors").write_bytes(numbers)
-    (folder / "adapter.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with new_file(folder / "adapter.safetensors") as file:
+        file.write(numbers)
+    with new_file(folder / "adapter.json") as file:
+        file.write(json.dumps(record | {"sha256": _digest(record)}, indent=2).encode() + b"\n")
     return folder
 
 
@@ -92,16 +95,28 @@ def load_adapter(folder: str | Path) -> tuple[Adapter, dict[str, Any]]:
     InputError
         If a file is damaged, the two do not belong together, or the adapter is not known here.
     """
-    from safetensors.numpy import load
-
     folder = Path(folder)
     record = _record(folder / "adapter.json")
     numbers = _bytes(folder / "adapter.safetensors")
-    if hashlib.sha256(numbers).hexdigest() != record["sha256"]:
+    if sha256(numbers) != record["arrays_sha256"]:
         raise InputError(
             f"{folder / 'adapter.safetensors'} is damaged or not the one adapter.json belongs to; "
             "save the adapter again"
         )
+    try:
+        return _restored(folder, record, numbers), dict(record["extra"])
+    except (FewshotFlairError, MemoryError):
+        raise
+    except Exception as error:  # whatever a file that somebody else wrote makes the libraries raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"{folder} does not hold a whole adapter ({reason}); save the adapter again"
+        ) from error
+
+
+def _restored(folder: Path, record: dict[str, Any], numbers: bytes) -> Adapter:
+    from safetensors.numpy import load
+
     arrays = load(numbers)
     adapter = create_adapter(
         record["name"], text=_text(record["text"], arrays), **{**record["params"], "device": "cpu"}
@@ -112,10 +127,20 @@ def load_adapter(folder: str | Path) -> tuple[Adapter, dict[str, Any]]:
         raise InputError(f"{folder}: no head {kind!r} is known here; import the package that defines it")
     own = {name[5:]: array for name, array in arrays.items() if name.startswith("head.")}
     adapter.head_ = Head.kinds[kind](**own, **described)
-    adapter.columns_ = np.array(record["classes"])
+    classes, width = record["classes"], int(record["n_features"])
+    if not all(type(name) in (str, int) for name in classes) or len({type(name) for name in classes}) > 1:
+        raise InputError(f"{folder}: classes must be names, or codes, and not {classes!r:.200}")
+    adapter.columns_ = np.array(classes)
     adapter.classes_ = np.sort(adapter.columns_)
-    adapter.n_features_in_ = record["n_features"]
-    return adapter, record["extra"]
+    adapter.n_features_in_ = width
+    shape = adapter.logits(np.ones((1, width), dtype=np.float32)).shape
+    if shape != (1, len(classes)):
+        raise InputError(f"{folder}: {shape[-1]} logits for {len(classes)} classes; save the adapter again")
+    return adapter
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return sha256(json.dumps(record, sort_keys=True).encode())
 
 
 def _bytes(path: Path) -> bytes:
@@ -128,15 +153,16 @@ def _bytes(path: Path) -> bytes:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(_bytes(path))
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); save the adapter again") from error
+    if not path.is_file():
+        raise MissingFileError(
+            f"{path} is not there; give the folder that `fewshot-flair adapt` or save_adapter wrote"
+        )
+    record = read_json(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise InputError(f"{path} was not written by save_adapter (its format is not {FORMAT!r})")
-    missing = {"name", "params", "classes", "n_features", "head", "text", "sha256", "extra"} - record.keys()
-    if missing:
-        raise InputError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}; save the adapter again")
+        raise InputError(f"{path} was not written by this version's save_adapter; save the adapter again")
+    digest = record.pop("sha256", None)
+    if set(record) != KEYS or digest != _digest(record):
+        raise InputError(f"{path} is damaged: it is not what its digest says; save the adapter again")
     return record
 
 

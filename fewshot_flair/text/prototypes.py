@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.files import new_file
 
 __all__ = ["TextPrototypes"]
 
 FORMAT = "fewshot-flair text prototypes 1"
+LARGEST_LOGARITHM = 5.0
+"""Models are trained with cosines times 100 at the most, whose logarithm is 4.6."""
 
 
 @dataclass(eq=False, repr=False)
@@ -29,7 +34,7 @@ class TextPrototypes:
         One row a class: the mean of its description embeddings, not normalised again (its norm is
         below 1 where there are several descriptions). Kept as float32.
     logit_scale : float
-        Natural logarithm of the inverse temperature; ``exp(logit_scale)`` multiplies cosines.
+        Natural logarithm of the inverse temperature, at most 5; ``exp(logit_scale)`` multiplies cosines.
     samples : array-like of shape (S, D), optional
         The embeddings of the single descriptions, which cross-modal adaptation uses as shots.
     sample_classes : array-like of S ints or str, optional
@@ -38,8 +43,13 @@ class TextPrototypes:
     Raises
     ------
     InputError
-        If shapes disagree, a class is named twice, a number is not finite, or only one of `samples`
-        and `sample_classes` is given.
+        If shapes disagree, something is of another type, a class is named twice, a number is not finite,
+        `logit_scale` is the scale itself, or only one of `samples` and `sample_classes` is given.
+
+    Warns
+    -----
+    RuntimeWarning
+        If classes have the same prototype.
 
     Examples
     --------
@@ -57,19 +67,14 @@ class TextPrototypes:
     descriptions: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.classes = [str(name) for name in self.classes]
-        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
-        if twice:
-            raise InputError(f"text prototypes: class {twice[0]!r} is named twice; class names must differ")
+        self.classes = _names(self.classes)
         self.prototypes = _finite("prototypes", self.prototypes)
         if len(self.prototypes) != len(self.classes):
             raise InputError(
                 f"text prototypes: {len(self.prototypes)} prototypes for {len(self.classes)} classes; "
                 "give one row a class"
             )
-        self.logit_scale = float(self.logit_scale)
-        if not np.isfinite(self.logit_scale):
-            raise InputError(f"text prototypes: logit_scale is {self.logit_scale}; give a finite logarithm")
+        self.logit_scale = _logarithm(self.logit_scale)
         if (self.samples is None) != (self.sample_classes is None):
             raise InputError("text prototypes: samples and sample_classes go together; give both or neither")
         if self.samples is not None and self.sample_classes is not None:
@@ -82,12 +87,25 @@ class TextPrototypes:
                     f"{self.prototypes.shape[1]} they must have "
                     f"({len(self.sample_classes)}, {self.prototypes.shape[1]})"
                 )
+        self._warn_of_same()
+
+    def _warn_of_same(self) -> None:
+        alike: dict[bytes, list[str]] = {}
+        for name, row in zip(self.classes, np.asarray(self.prototypes), strict=True):
+            alike.setdefault((row + 0).tobytes(), []).append(repr(name))
+        for names in alike.values():
+            if len(names) > 1:
+                warnings.warn(
+                    f"{' and '.join(names)} have the same prototype: the text tower cannot tell them apart",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
 
     def __repr__(self) -> str:
         return f"<TextPrototypes: {self.n_classes} classes, width {self.n_features}>"
 
     def _codes(self, values: ArrayLike) -> NDArray[np.int64]:
-        codes = np.asarray(values)
+        codes = _array("sample_classes", values).reshape(-1)
         if codes.dtype.kind in "OUS":
             index = {name: i for i, name in enumerate(self.classes)}
             unknown = [str(v) for v in codes if str(v) not in index]
@@ -95,14 +113,15 @@ class TextPrototypes:
                 raise InputError(
                     f"text prototypes: sample class {unknown[0]!r} is not one of {list(self.classes)}"
                 )
-            codes = np.array([index[str(v)] for v in codes])
-        codes = codes.astype(np.int64).reshape(-1)
+            codes = np.array([index[str(v)] for v in codes], np.int64)
+        if codes.dtype.kind not in "iuf" or (codes != np.rint(codes)).any():
+            raise InputError("text prototypes: sample_classes are class names, or whole numbers of columns")
         if codes.size and (codes.min() < 0 or codes.max() >= len(self.classes)):
             raise InputError(
                 f"text prototypes: sample_classes run from {codes.min()} to {codes.max()}; "
                 f"there are {len(self.classes)} classes"
             )
-        return codes
+        return codes.astype(np.int64)
 
     @property
     def n_classes(self) -> int:
@@ -119,20 +138,25 @@ class TextPrototypes:
         """``s = exp(logit_scale)``, the factor on cosines."""
         return float(np.exp(self.logit_scale))
 
-    def save(self, path: str | Path) -> Path:
-        """Write to one safetensors file (arrays in float32 and int64, names in its header)."""
-        from safetensors.numpy import save_file
+    def to_bytes(self) -> bytes:
+        """Give the bytes of a safetensors file (arrays in float32 and int64, names in its header)."""
+        from safetensors.numpy import save
 
         arrays = {"prototypes": np.asarray(self.prototypes)}
         if self.samples is not None:
             arrays |= {"samples": np.asarray(self.samples), "sample_classes": np.asarray(self.sample_classes)}
         header = {
             "format": FORMAT,
-            "classes": json.dumps(list(self.classes), ensure_ascii=False),
+            "classes": json.dumps(list(self.classes)),
             "logit_scale": repr(self.logit_scale),
-            "descriptions": json.dumps(self.descriptions, ensure_ascii=False),
+            "descriptions": json.dumps(self.descriptions),
         }
-        save_file(arrays, path, metadata=header)
+        return save(arrays, metadata=header)
+
+    def save(self, path: str | Path) -> Path:
+        """Write `to_bytes` to a file, which appears whole or not at all."""
+        with new_file(Path(path)) as file:
+            file.write(self.to_bytes())
         return Path(path)
 
     @classmethod
@@ -150,18 +174,55 @@ class TextPrototypes:
             raise InputError(f"text prototypes: {path} is damaged or not safetensors ({error})") from error
         if header.get("format") != FORMAT:
             raise InputError(f"text prototypes: {path} was not written by TextPrototypes.save")
-        return cls(
-            json.loads(header["classes"]),
-            arrays["prototypes"],
-            float(header["logit_scale"]),
-            arrays.get("samples"),
-            arrays.get("sample_classes"),
-            json.loads(header["descriptions"]),
+        try:
+            return cls(
+                json.loads(header["classes"]),
+                arrays["prototypes"],
+                float(header["logit_scale"]),
+                arrays.get("samples"),
+                arrays.get("sample_classes"),
+                json.loads(header["descriptions"]),
+            )
+        except (KeyError, ValueError, TypeError, RecursionError, InputError) as error:
+            raise InputError(f"text prototypes: {path} is damaged ({str(error)[:200]})") from error
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    if isinstance(names, str | bytes) or not isinstance(names, Sequence | np.ndarray):
+        raise InputError(f"text prototypes: classes are {type(names).__name__}; give a list of class names")
+    classes = [str(name) for name in names]
+    twice = next((name for name, n in Counter(classes).items() if n > 1), None)
+    if twice is not None:
+        raise InputError(f"text prototypes: class {twice!r} is named twice; class names must differ")
+    return classes
+
+
+def _logarithm(value: object) -> float:
+    given = _array("logit_scale", value)
+    if given.dtype.kind not in "iuf" or given.size != 1 or not np.isfinite(given).all():
+        raise InputError(f"text prototypes: logit_scale is {value!r:.80}; give a finite logarithm")
+    logarithm = float(given.reshape(-1)[0])
+    if logarithm > LARGEST_LOGARITHM:
+        raise InputError(
+            f"text prototypes: logit_scale is {logarithm:g}, which looks like the scale itself and not its logarithm; "
+            f"if so, give {np.log(logarithm):.4g} (log({logarithm:g}))"
         )
+    return logarithm
+
+
+def _array(name: str, values: object) -> NDArray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"text prototypes: {name} are no array of numbers ({str(error)[:200]})") from error
 
 
 def _finite(name: str, values: ArrayLike) -> NDArray[np.float32]:
-    array = np.asarray(values, dtype=np.float32)
+    given = _array(name, values)
+    if given.dtype.kind not in "iuf":
+        raise InputError(f"text prototypes: {name} are {given.dtype}; real numbers are needed")
+    with np.errstate(over="ignore"):  # too large for float32: found as not finite below
+        array = given.astype(np.float32)
     if array.ndim != 2:
         raise InputError(f"text prototypes: {name} have shape {array.shape}; they must be 2-D, (rows, width)")
     if not np.isfinite(array).all():

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fewshot_flair import EpisodeSampler, TextPrototypes, create_adapter, fit_episodes, list_adapters
 from fewshot_flair.adapters import Adapter, get_adapter_class
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.models import load_adapter, save_adapter
+from fewshot_flair.models import load_adapter, save_adapter, storage
 
 pytestmark = pytest.mark.filterwarnings("ignore:gda. shots do not vary")
 NAMES = [info.name for info in list_adapters() if not info.needs_tower]  # these: test_adapters_prompts.py
@@ -330,14 +330,56 @@ def test_damaged_files_are_named(tmp_path):
     numbers.write_bytes(whole)
     for spoiled, message in (
         (described[:50], "is damaged"),
-        ("[]", "was not written by save_adapter"),
-        (described.replace('"sha256"', '"sha"'), "lacks sha256"),
-        (described.replace('"name": "lp"', '"name": "lpp"'), "no adapter 'lpp': did you mean 'lp"),
-        (json.dumps({**json.loads(described), "head": {"kind": "os.system"}}), "no head 'os.system'"),
+        ("[]", "was not written by this version"),
+        ("[" * 100_000, "is damaged"),
+        (described.replace('"sha256"', '"sha"'), "is damaged"),
+        (described.replace('"name": "lp"', '"name": "ss"'), "is not what its digest says"),
     ):
         record.write_text(spoiled)
         with pytest.raises(InputError, match=message):
             load_adapter(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "lpp"},
+        {"head": {"kind": "os.system"}},
+        {"head": {"normalize": True}},
+        {"head": "x"},
+        {"classes": None},
+        {"classes": [None, "b", "c"]},
+        {"classes": ["b", "c"]},
+        {"n_features": 2**60},
+        {"n_features": -1},
+        {"text": "x"},
+        {"text": {"classes": True}},
+        {"params": {"text": 1}},
+        {"params": {"lpp": 1}},
+        {"extra": 3},
+    ],
+)
+def test_a_signed_file_of_somebody_else_is_not_believed(tmp_path, changes):
+    X, y, _, text = clinic()
+    folder = save_adapter(create_adapter("lp", text=text).fit(X, y), tmp_path / "a")
+    record = json.loads((folder / "adapter.json").read_text()) | changes
+    del record["sha256"]
+    (folder / "adapter.json").write_text(json.dumps(record | {"sha256": storage._digest(record)}))
+    with pytest.raises(InputError):
+        load_adapter(folder)
+
+
+def test_arrays_of_impossible_shape_are_refused(tmp_path):
+    X, y, _, text = clinic()
+    folder = save_adapter(create_adapter("lp", text=text).fit(X, y), tmp_path / "a")
+    header = json.dumps({"head.weights": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 16]}})
+    numbers = len(header).to_bytes(8, "little") + header.encode() + bytes(16)
+    record = json.loads((folder / "adapter.json").read_text()) | {"arrays_sha256": storage.sha256(numbers)}
+    del record["sha256"]
+    (folder / "adapter.json").write_text(json.dumps(record | {"sha256": storage._digest(record)}))
+    (folder / "adapter.safetensors").write_bytes(numbers)
+    with pytest.raises(InputError, match="whole adapter"):
+        load_adapter(folder)
 
 
 def test_unknown_names_and_parameters_say_what_there_is():

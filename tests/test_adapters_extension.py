@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from planted import results_of, study_of
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -66,13 +67,9 @@ def test_a_made_up_adapter_works_everywhere(halfway):
     assert cross_val_score(piped, X, y, cv=3).mean() > 0.8
 
 
-def test_a_made_up_adapter_runs_in_adapt(halfway, planted_clinic):
-    from fewshot_flair.experiment.adaptation import run_adaptation
-    from fewshot_flair.experiment.scoring import AdapterSpec
-
-    ran = run_adaptation(planted_clinic, [AdapterSpec("halfway", {"share": 0.8})], shots=[2], seeds=3)
-    assert list(ran.results["adapter"].unique()) == [AdapterSpec("halfway", {"share": 0.8}).label]
-    assert len(ran.results) == 3
+def test_a_made_up_adapter_runs_in_a_study(halfway, planted_clinic, tmp_path):
+    rows = results_of(study_of(adapters=["halfway:share=0.8"], shots=[2]), tmp_path, planted_clinic).rows
+    assert list(rows["adapter"]) == ["halfway(share=0.8)"] * 3
 
 
 def test_another_package_s_adapter_is_found_by_its_entry_point(tmp_path):

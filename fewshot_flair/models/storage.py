@@ -20,6 +20,7 @@ from fewshot_flair.text.prototypes import TextPrototypes
 __all__ = ["load_adapter", "save_adapter"]
 
 FORMAT = "fewshot-flair adapter 2"
+WIDEST = 2**20
 KEYS = {"format", "name", "params", "classes", "n_features", "head", "text", "arrays_sha256", "extra"}
 
 
@@ -130,6 +131,8 @@ def _restored(folder: Path, record: dict[str, Any], numbers: bytes) -> Adapter:
     classes, width = record["classes"], int(record["n_features"])
     if not all(type(name) in (str, int) for name in classes) or len({type(name) for name in classes}) > 1:
         raise InputError(f"{folder}: classes must be names, or codes, and not {classes!r:.200}")
+    if not 0 < width <= WIDEST:
+        raise InputError(f"{folder}: {width} features; at most {WIDEST:,} are taken")
     adapter.columns_ = np.array(classes)
     adapter.classes_ = np.sort(adapter.columns_)
     adapter.n_features_in_ = width

@@ -14,7 +14,7 @@ demo: $(VENV)
 	$(BIN)/fewshot-flair adapt --shots 16
 
 test: $(VENV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    *("inert", "new_file", "read_json", "read_signed", "read_toml"),
+    *("digest_of", "inert", "new_file", "read_json", "read_signed", "read_toml"),
     *("sha256", "write_signed", "write_table"),
 ]
 
@@ -31,6 +31,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def sha256(content: bytes) -> str:
     """Hex digest of bytes."""
     return hashlib.sha256(content).hexdigest()
+
+
+def digest_of(content: Any) -> str:
+    """Hex digest of what JSON holds, whatever the order of its keys and its spaces."""
+    return sha256(json.dumps(content, sort_keys=True).encode())
 
 
 @contextmanager

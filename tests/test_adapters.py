@@ -364,7 +364,7 @@ def test_a_signed_file_of_somebody_else_is_not_believed(tmp_path, changes):
     folder = save_adapter(create_adapter("lp", text=text).fit(X, y), tmp_path / "a")
     record = json.loads((folder / "adapter.json").read_text()) | changes
     del record["sha256"]
-    (folder / "adapter.json").write_text(json.dumps(record | {"sha256": storage._digest(record)}))
+    (folder / "adapter.json").write_text(json.dumps(record | {"sha256": storage.digest_of(record)}))
     with pytest.raises(InputError):
         load_adapter(folder)
 
@@ -376,7 +376,7 @@ def test_arrays_of_impossible_shape_are_refused(tmp_path):
     numbers = len(header).to_bytes(8, "little") + header.encode() + bytes(16)
     record = json.loads((folder / "adapter.json").read_text()) | {"arrays_sha256": storage.sha256(numbers)}
     del record["sha256"]
-    (folder / "adapter.json").write_text(json.dumps(record | {"sha256": storage._digest(record)}))
+    (folder / "adapter.json").write_text(json.dumps(record | {"sha256": storage.digest_of(record)}))
     (folder / "adapter.safetensors").write_bytes(numbers)
     with pytest.raises(InputError, match="whole adapter"):
         load_adapter(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.results import RunRecord
-from fewshot_flair.files import new_file, sha256, write_table
+from fewshot_flair.files import digest_of, new_file, sha256, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +132,8 @@ def write_tables(out: Path, tables: dict[str, pd.DataFrame], record: RunRecord) 
     for name, table in tables.items():
         write_table(table, out / name, DIGITS.get(name, "%.6g"))
     digests = {name: sha256((out / name).read_bytes()) for name in tables}
-    text = record.model_copy(update={"digests": digests}).model_dump_json(indent=2)
+    content = record.model_copy(update={"digests": digests}).model_dump(mode="json")
+    text = json.dumps(content | {"sha256": digest_of(content)}, indent=2, ensure_ascii=False)
     with new_file(out / "run.json") as file:
         # a file name that is no text becomes the escape that JSON has for it
         file.write(text.encode("utf-8", errors="backslashreplace") + b"\n")

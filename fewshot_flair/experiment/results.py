@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.provenance import Provenance
-from fewshot_flair.files import read_signed, write_signed
+from fewshot_flair.files import digest_of, read_json, read_signed, write_signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,8 +163,6 @@ class RunRecord(_Record):
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
         """The record of a finished run; MissingFileError or InputError that name the folder."""
-        from fewshot_flair.files import read_json
-
         path = Path(folder) / "run.json"
         if not path.is_file():
             raise MissingFileError(
@@ -174,6 +172,8 @@ class RunRecord(_Record):
         content = read_json(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise InputError(f"{path} is not the record of a run, or of one by another version; run it again")
+        if content.pop("sha256", None) != digest_of(content):
+            raise InputError(f"{path} is damaged: it is not what its digest says; run the same command again")
         try:
             return cls.model_validate(content)
         except ValidationError as error:

@@ -14,7 +14,7 @@ from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.namespaces import to_numpy
 from fewshot_flair.adapters.registry import create_adapter
 from fewshot_flair.errors import FewshotFlairError, InputError, MissingFileError
-from fewshot_flair.files import new_file, read_json, sha256
+from fewshot_flair.files import digest_of, new_file, read_json, sha256
 from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["load_adapter", "save_adapter"]
@@ -75,7 +75,7 @@ def save_adapter(adapter: Adapter, folder: str | Path, extra: dict[str, Any] | N
     with new_file(folder / "adapter.safetensors") as file:
         file.write(numbers)
     with new_file(folder / "adapter.json") as file:
-        file.write(json.dumps(record | {"sha256": _digest(record)}, indent=2).encode() + b"\n")
+        file.write(json.dumps(record | {"sha256": digest_of(record)}, indent=2).encode() + b"\n")
     return folder
 
 
@@ -142,10 +142,6 @@ def _restored(folder: Path, record: dict[str, Any], numbers: bytes) -> Adapter:
     return adapter
 
 
-def _digest(record: dict[str, Any]) -> str:
-    return sha256(json.dumps(record, sort_keys=True).encode())
-
-
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -164,7 +160,7 @@ def _record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"{path} was not written by this version's save_adapter; save the adapter again")
     digest = record.pop("sha256", None)
-    if set(record) != KEYS or digest != _digest(record):
+    if set(record) != KEYS or digest != digest_of(record):
         raise InputError(f"{path} is damaged: it is not what its digest says; save the adapter again")
     return record
 

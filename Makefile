@@ -45,5 +45,10 @@ bench-bank: $(VENV)
 encoders: $(VENV)
 	$(BIN)/python recipes/encoders/run.py
 
+# The guides and a reference made from the docstrings, in site/; any warning or broken link ends it.
+.PHONY: docs
+docs: $(VENV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -61,7 +61,21 @@ def register(cls: A) -> A:
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What there is to know of an adapter before it is made."""
+    """What there is to know of an adapter before it is made.
+
+    Attributes
+    ----------
+    name, summary, paper : str
+        What `create_adapter` takes, what it does in a few words, and where it was published.
+    needs_text, needs_tower, uses_unlabeled : bool
+        Whether it needs text prototypes, needs an encoder's text tower, and learns from rows without labels.
+    training_free : bool
+        Whether its weights are a formula, without gradient steps.
+    features : str
+        ``"embedding"`` or ``"backbone"``.
+    parameters : dict
+        The method's parameters and their defaults.
+    """
 
     name: str
     summary: str

@@ -19,6 +19,7 @@ Rows = list[NDArray[np.int64]]
 Shuffle = Callable[[int, Rows], Rows]
 
 PROTOCOLS = ("fewshot-flair", "sstext-2025")
+"""The ways to draw images: this package's own, and that of SS-Text as published."""
 
 
 class EpisodeSampler:

@@ -93,6 +93,7 @@ class Realistic:
 
 
 SCENARIOS: dict[str, Scenario] = {s.name: s for s in (Standard(), Relaxed(), Realistic())}
+"""The scenarios that have a name, by it."""
 
 
 def resolve_scenario(scenario: str | Scenario) -> Scenario:

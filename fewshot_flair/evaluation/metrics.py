@@ -81,6 +81,7 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
+"""Every metric that `score` gives, by its key."""
 
 
 @dataclass(frozen=True)

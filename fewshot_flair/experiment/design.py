@@ -74,7 +74,17 @@ class DataSet(_Strict):
 
 
 class EncoderChoice(_Strict):
-    """One encoder of a study; ``load`` is what `load_encoder` takes (default: the name)."""
+    """One encoder of a study, with the options of `load_encoder`.
+
+    Attributes
+    ----------
+    name : str
+        Its name in tables and pictures.
+    load : str, optional
+        What `load_encoder` takes; by default the name.
+    text_encoder, precision, fast : optional
+        As `load_encoder` takes them.
+    """
 
     name: Short
     load: str | None = None

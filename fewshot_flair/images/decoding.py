@@ -21,6 +21,7 @@ from fewshot_flair.images.metadata import turn_of, without_long_metadata
 __all__ = ["MAX_PIXELS", "ImageLike", "jpeg_size", "read_image"]
 
 ImageLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+"""A photograph: its path, a Pillow image, or a uint8 array of shape (H, W), (H, W, 3) or (H, W, 4)."""
 
 # Fundus cameras stay under 60 megapixels; more than twice that is no photograph, and would fill the memory.
 MAX_PIXELS = 150_000_000

@@ -26,6 +26,18 @@ def cross_validate(
     (scikit-learn's StratifiedGroupKFold); each fold is predicted by a fit on the others. Predictions of all
     folds are scored together, so that a class of few images counts in one recall and not in five.
 
+    Parameters
+    ----------
+    clinic : Clinic
+        Its training rows are used, and its text prototypes.
+    specs : sequence of AdapterSpec
+    folds : int
+        At most; there are never more than patients, or than images of the largest class.
+    seed : int
+        Decides which patient comes into which fold.
+    device : str
+        As torch names it.
+
     Returns
     -------
     dict of str to float

@@ -13,7 +13,9 @@ GRADES = (
     "severe diabetic retinopathy",
     "proliferative diabetic retinopathy",
 )
+"""The five grades of diabetic retinopathy, from none to proliferative."""
 QUADRANTS = ("superotemporal", "superonasal", "inferotemporal", "inferonasal")
+"""The four quarters of a photograph, about the centre of the field."""
 
 # Haemorrhages of these have another cause, so such an eye has no grade of diabetic retinopathy.
 _NOT_DIABETIC = frozenset({"branch retinal vein occlusion"})

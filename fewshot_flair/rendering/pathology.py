@@ -14,6 +14,7 @@ from .light import BLOOD, blend, stain
 __all__ = ["LESION_MAPS", "paint_lesions"]
 
 LESION_MAPS = ("microaneurysms", "haemorrhages", "exudates", "cotton wool spots", "new vessels", "drusen")
+"""The kinds of lesion that have a map of their own, in the order of the maps."""
 _MAP_OF = {
     "microaneurysm": 0, "dot": 1, "blot": 1, "flame": 1, "exudate": 2, "cotton_wool": 3, "irma": 4,
     "new_vessels": 4, "preretinal": 4, "fibrous": 4, "drusen": 5,

@@ -27,7 +27,25 @@ Prompts = str | Mapping[str, Sequence[str]]
 
 
 def read_prompts(name: str, folder: Path = Path()) -> str | dict[str, list[str]]:
-    """``expert`` and ``names`` as they are; else a TOML file of ``"class" = ["description", …]``."""
+    """``expert`` and ``names`` as they are; else a TOML file of ``"class" = ["description", …]``.
+
+    Parameters
+    ----------
+    name : str
+        ``"expert"``, ``"names"``, or the path of a TOML file.
+    folder : path
+        Where a relative path starts.
+
+    Returns
+    -------
+    str or dict of str to list of str
+        The word itself, or the descriptions of each class.
+
+    Raises
+    ------
+    MissingFileError, InputError
+        If the file is not there, or a class has no list of descriptions.
+    """
     if name in ("expert", "names"):
         return name
     path = folder / name

@@ -52,13 +52,19 @@ def folder_name(label: str) -> str:
     return f"{name[:LONGEST]}-{digest}".strip("-.")
 
 
-def check_out(out: Path, data: Iterable[str]) -> bool:
-    """Whether `out` holds an earlier run on the same data, which is gone on with or replaced.
+def check_out(out: Path, data: Iterable[str], *, replace: bool = False) -> str:
+    """What is to be said of an earlier run in `out`, which is gone on with or replaced; empty where there is none.
+
+    Parameters
+    ----------
+    replace : bool
+        Whether a run on other data may be replaced.
 
     Raises
     ------
     InputError
-        Where it holds something other than a run, or a run on other data, or nothing can be written there.
+        Where it holds something other than a run, or a run on other data that may not be replaced, or nothing
+        can be written there.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: this is a file; give a folder")
@@ -68,7 +74,7 @@ def check_out(out: Path, data: Iterable[str]) -> bool:
             f"--out {out}: nothing can be written to {there}; give a folder that you may write to"
         )
     if not out.is_dir() or not any(path.name != LOCK for path in out.iterdir()):
-        return False
+        return ""
     if not (out / "run.json").is_file() and not (out / "cells").is_dir():
         raise InputError(
             f"--out {out}: the folder is not empty and holds no earlier run; give a new or an empty one"
@@ -76,13 +82,15 @@ def check_out(out: Path, data: Iterable[str]) -> bool:
     try:
         names = [each["name"] for each in RunRecord.read(out).study["data"]]
     except (InputError, FileNotFoundError, KeyError, TypeError):
-        return (out / "run.json").is_file()  # not finished, or damaged: the cells are what counts
+        return f"the unfinished run in {out} goes on: its finished cells are kept"
     if not set(names) & set(data):
+        if replace:
+            return f"the earlier run in {out}, on other data ({', '.join(map(str, names))}), will be replaced"
         raise InputError(
             f"--out {out}: this holds a run on other data ({', '.join(map(str, names))}), whose results would be "
             "replaced; give another folder"
         )
-    return True
+    return f"the earlier run in {out} will be replaced; cells that are the same are not computed again"
 
 
 @contextmanager

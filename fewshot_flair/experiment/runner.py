@@ -111,8 +111,8 @@ def run_study(
     """
     out = Path(out)
     told: Steps = steps or _Silent()
-    if check_out(out, [data.name for data in study.data]):
-        told.say(f"the earlier run in {out} goes on: its finished cells are kept, its tables replaced")
+    if earlier := check_out(out, [data.name for data in study.data], replace=study.save):
+        told.say(earlier)
     published = _check(study)
     how = Encoding(Path(cache) if cache else None, device, batch_size, workers)
     clinics = load_clinics(study, how, told)

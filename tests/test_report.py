@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from planted import named, results_of, study_of
 
-from fewshot_flair.report.drawing import adapter_styles
+from fewshot_flair.report.drawing import adapter_styles, new_axes, percent_axis
 from fewshot_flair.report.figures import block_figures, ranking_figure
 from fewshot_flair.report.page import write_report
 from fewshot_flair.report.plots import confusion_figure, curves_figure, recall_figure
@@ -91,7 +92,7 @@ def test_every_reviewers_question_has_an_answer(report):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("width", [390, 1400])
 def test_report_in_a_browser(report, width):
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
@@ -112,6 +113,10 @@ def test_report_in_a_browser(report, width):
         assert len(widths) >= 7
         assert min(widths) > 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width  # only tables scroll sideways
+        ends = "[...document.querySelectorAll('.main-table, img')].map(x => x.getBoundingClientRect().right)"
+        assert max(page.evaluate(ends)) <= width
+        shrunk = page.evaluate("Math.min(...[...document.images].map(i => i.clientWidth / i.naturalWidth))")
+        assert shrunk > 0.49 * 4 / 3  # SVG points; print of 9 points is 8 pixels high or more
         size = page.evaluate(
             "parseFloat(getComputedStyle(document.querySelector('.main-table td')).fontSize)"
         )
@@ -119,16 +124,17 @@ def test_report_in_a_browser(report, width):
         browser.close()
 
 
-def colours(figure):
-    return {line.get_label(): line.get_color() for line in figure.axes[0].lines if line.get_label()[0] != "_"}
+def looks(figure):
+    return [(x.get_label(), x.get_color()) for x in figure.axes[0].lines if x.get_label()[0] != "_"]
 
 
-def test_an_adapter_has_one_colour_in_all_pictures(planted_clinic, tmp_path):
+def test_an_adapter_has_one_colour_and_place_in_all_pictures(planted_clinic, tmp_path):
     results = results_of(study_of(adapters=["zero-shot", "ss", "lp", "ss-text+"]), tmp_path, planted_clinic)
     (block,) = blocks(results)
-    styles = adapter_styles(block.adapters)
+    styles = adapter_styles(["ss-text+", "lp", "ss"])  # the order is theirs, not that of the rows
     shown = {key: figure for key, _, figure in block_figures(results, block, "balanced_accuracy", styles)}
-    assert colours(shown["shots-standard"]) == colours(shown["recall-standard"])
+    assert looks(shown["shots-standard"]) == looks(shown["recall-standard"])
+    assert [name for name, _ in looks(shown["shots-standard"])] == list(styles)
     dots = shown["reliability"].axes[0].collections[0].get_facecolor()[0]
     best = block.best_adapter("standard")[0]
     assert to_hex(dots) == styles[best]["color"].lower()
@@ -137,18 +143,19 @@ def test_an_adapter_has_one_colour_in_all_pictures(planted_clinic, tmp_path):
 def test_rank_picture_says_which_end_is_best(planted_clinic, tmp_path):
     results = results_of(study_of(shots=[1, 2, 4]), tmp_path, planted_clinic)
     found = ranking(results)
-    axes = ranking_figure(found, "accuracy", adapter_styles(list(found.ranks.index))).axes[0]
-    assert "1, to the left, is best" in axes.get_xlabel()
-    assert "accuracy" in axes.get_title(loc="left")
-    assert any("Nemenyi" in text.get_text() for text in axes.texts)
+    figure = ranking_figure(found, "accuracy", adapter_styles(list(found.ranks.index)))
+    assert "1, to the left, is best" in figure.axes[0].get_xlabel()
+    assert "accuracy" in figure.get_suptitle()
+    assert "Nemenyi" in figure.get_supxlabel()
 
 
 def test_recall_says_which_class_has_no_test_images():
     rows = pd.DataFrame({"adapter": ["lp", "lp"], "recall_a": [0.5, 1.0], "recall_b": [np.nan, np.nan]})
-    axes = recall_figure(rows, ["a", "b"], ["lp"], "title").axes[0]
+    figure = recall_figure(rows, ["a", "b"], ["lp"], "title")
+    axes = figure.axes[0]
     texts = [text.get_text() for text in axes.texts]
     assert "no test images" in texts
-    assert not any("zero-shot" in text for text in texts)
+    assert "zero-shot" not in figure.get_supxlabel()
     low, high = sorted(axes.get_ylim())
     assert low <= -0.5
     assert high >= 1.5  # the lane of the last class is whole
@@ -157,7 +164,7 @@ def test_recall_says_which_class_has_no_test_images():
 @pytest.mark.parametrize(
     ("scenario", "said"), [("standard", "shots per class"), ("realistic", "shots × 2 classes")]
 )
-def test_shots_picture_says_what_a_shot_and_the_band_are(scenario, said):
+def test_shots_picture_says_what_a_shot_and_a_bar_are(scenario, said):
     rows = pd.DataFrame(
         {
             "adapter": "lp",
@@ -168,18 +175,56 @@ def test_shots_picture_says_what_a_shot_and_the_band_are(scenario, said):
             "support_b": 1,
         }
     )
-    axes = curves_figure(rows, "title").axes[0]
+    figure = curves_figure(rows, "title")
+    axes = figure.axes[0]
     assert said in axes.get_xlabel()
-    assert any("95 % interval of the mean over draws" in text.get_text() for text in axes.texts)
+    assert "95 % interval of the mean" in figure.get_supxlabel().replace("\n", " ")
     assert 0 <= axes.dataLim.y0 < axes.dataLim.y1 <= 1
 
 
+def test_bars_of_one_number_of_shots_stand_side_by_side():
+    several = [
+        pd.DataFrame({"adapter": name, "shots": [1, 1, 4, 4], "balanced_accuracy": [0.2, 0.4, 0.5, 0.6]})
+        for name in ("lp", "ss", "logistic")
+    ]
+    axes = curves_figure(pd.concat(several), "title").axes[0]
+    bars = [segment for bars in axes.collections for segment in bars.get_segments()]
+    assert len(bars) == len({segment[0][0] for segment in bars}) == 6
+
+
+@pytest.mark.parametrize(
+    ("limits", "step", "labels"),
+    [((0.4, 0.5), 0.025, ["42.5%", "45.0%", "47.5%"]), ((0, 1), 0.25, ["25%", "50%", "75%"])],
+)
+def test_percent_axis_says_where_its_ticks_are(limits, step, labels):
+    figure, axes = new_axes((3, 3))
+    axes.set_xlim(limits)
+    axes.set_xticks(np.arange(limits[0] + step, limits[1], step))
+    axes.xaxis.set_major_formatter(percent_axis())
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in axes.get_xticklabels()] == labels
+
+
+def test_every_picture_is_legible_on_a_phone_and_holds_all_its_print(planted_clinic, tmp_path):
+    long = [f"{name} {'of a long name ' * 3}" for name in planted_clinic.classes]
+    clinic = replace(planted_clinic, classes=long, text=replace(planted_clinic.text, classes=long))
+    results = results_of(study_of(adapters=["zero-shot", "ss", "lp", "ss-text+"]), tmp_path, clinic)
+    (block,) = blocks(results)
+    styles = adapter_styles(block.adapters)
+    for key, _, figure in block_figures(results, block, "balanced_accuracy", styles):
+        figure.draw_without_rendering()
+        smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+        assert smallest / 72 * 358 / figure.get_figwidth() >= 8, key
+        drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) > -0.02, key
+
+
 def test_confusion_picture_has_one_format_of_numbers_and_whole_words():
-    axes = confusion_figure(
-        np.array([[16.75, 0.05], [3.8, 10.0]]), ["a", "b"], "on 20 support-set draws of x"
-    ).axes[0]
-    assert [text.get_text().split("\n")[1] for text in axes.texts] == ["16.8", "0.1", "3.8", "10.0"]
-    assert all("support-set" in line for line in axes.get_title(loc="left").split("\n") if "support" in line)
+    title = "what an adapter takes for what, of a clinic, on 20 support-set draws of x"
+    figure = confusion_figure(np.array([[16.75, 0.05], [3.8, 10.0]]), ["a", "b"], title)
+    counts = [text.get_text().split("\n")[1] for text in figure.axes[0].texts]
+    assert counts == ["16.8", "0.1", "3.8", "10.0"]
+    assert all("support-set" in line for line in figure.get_suptitle().split("\n") if "support" in line)
 
 
 def test_a_report_replaces_an_earlier_one_and_leaves_a_users_files(planted_clinic, tmp_path):

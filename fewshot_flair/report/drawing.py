@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    *("COLOURS", "GREY", "Styles", "adapter_styles", "encoded", "new_axes", "note", "percent_axis"),
-    *("save", "set_title", "wrapped_title"),
+    *(
+        "COLOURS",
+        "GREY",
+        "Styles",
+        "WIDTH",
+        "adapter_styles",
+        "encoded",
+        "in_order",
+        "legend_above",
+        "new_axes",
+    ),
+    *("new_figure", "note", "percent_axis", "save", "set_title", "wrapped_title"),
 ]
 
 # Okabe and Ito's palette, told apart by colour-blind readers; marker and line change when it repeats.
@@ -23,6 +33,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "-.", ":")
 GREY = "#6b7280"
+WIDTH = 5.2
+"""Inches: on a phone of 390 pixels the smallest print of such a picture is still 8 pixels high."""
+SMALL = 9
 
 Styles = Mapping[str, Mapping[str, Any]]
 """What `adapter_styles` gives."""
@@ -31,8 +44,8 @@ Styles = Mapping[str, Mapping[str, Any]]
 def adapter_styles(adapters: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour, marker and line of each adapter; zero-shot is the grey dashed reference everywhere.
 
-    Figures that stand together share one such table, so that an adapter looks the same in all of them;
-    the first eight have a colour of their own.
+    Figures that stand together share one such table, so that an adapter looks the same and has the same
+    place in all of them; the first eight have a colour of their own.
     """
     styles: dict[str, dict[str, Any]] = {"zero-shot": {"color": GREY, "marker": "", "linestyle": "--"}}
     others = [name for name in adapters if name != "zero-shot"]
@@ -43,6 +56,11 @@ def adapter_styles(adapters: Sequence[str]) -> dict[str, dict[str, Any]]:
             "linestyle": LINES[i // len(COLOURS) % len(LINES)],
         }
     return styles
+
+
+def in_order(adapters: Sequence[str], styles: Styles) -> list[str]:
+    """Adapters in the order that all pictures have."""
+    return [name for name in styles if name in adapters]
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -58,26 +76,14 @@ def encoded(figure: Figure, kind: str) -> bytes:
     content = io.BytesIO()
     undated = {"Date": None} if kind == "svg" else None
     with rc_context({"svg.hashsalt": "fewshot-flair"}):
-        figure.savefig(
-            content, format=kind, dpi=150, bbox_inches="tight", facecolor="white", metadata=undated
-        )
+        figure.savefig(content, format=kind, dpi=150, facecolor="white", metadata=undated)
     return content.getvalue()
 
 
-def note(axes: Axes, text: str) -> None:
-    """A line in small grey print below the axis' name: what marks mean."""
-    axes.annotate(
-        text,
-        (0.5, 0),
-        xycoords=axes.xaxis.label,
-        xytext=(0, -4),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=8.5,
-        color=GREY,
-        annotation_clip=False,
-    )
+def note(figure: Figure, text: str) -> None:
+    """A line in small grey print at the foot of a picture: what marks mean."""
+    width = int(13 * figure.get_figwidth())
+    figure.supxlabel(textwrap.fill(text, width), fontsize=SMALL, color=GREY)
 
 
 def wrapped_title(title: str, width: int) -> str:
@@ -86,26 +92,58 @@ def wrapped_title(title: str, width: int) -> str:
     return textwrap.fill(joined, width, break_long_words=False, break_on_hyphens=False)
 
 
-def set_title(axes: Axes, title: str, width: int = 88) -> None:
-    """Put a title above the left edge, in lines of at most `width` characters."""
-    axes.set_title(wrapped_title(title, width), loc="left", fontsize=11, parse_math=False)
+def set_title(figure: Figure, title: str) -> None:
+    """Put a title above a picture, in lines as long as it is wide."""
+    lines = wrapped_title(title, int(12 * figure.get_figwidth()))
+    figure.suptitle(lines, x=0.01, ha="left", fontsize=10, parse_math=False)
 
 
-def new_axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """An empty picture of a size in inches, drawn without a display."""
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """Name the marks between title and data, in as many columns as the longest name allows."""
+    handles, names = axes.get_legend_handles_labels()
+    longest = max(map(len, names), default=0)
+    columns = max(1, int(67 * (figure.get_figwidth() - 1) / (34 + 5 * longest)))
+    axes.legend(
+        handles,
+        names,
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=min(columns, 4),
+        fontsize=SMALL,
+        columnspacing=1.2,
+    )
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty picture of a size in inches that makes room for its labels, drawn without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def new_axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A picture with one pair of axes."""
+    figure = new_figure(size)
     axes = figure.add_subplot()
+    axes.tick_params(labelsize=SMALL)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure, axes
 
 
 def percent_axis() -> Any:
-    """A formatter of shares as whole percent."""
-    from matplotlib.ticker import PercentFormatter
+    """A formatter of shares as percent, with the fewest decimals that tell where the ticks are."""
+    from matplotlib.ticker import Formatter
 
-    return PercentFormatter(1.0, decimals=0)
+    class Percent(Formatter):
+        def format_ticks(self, values: Sequence[float]) -> list[str]:
+            percents = [100 * float(share) for share in values]
+            exact = (n for n in range(4) if all(abs(round(p, n) - p) < 1e-6 for p in percents))
+            decimals = next(exact, 4)
+            return [f"{percent:.{decimals}f}%" for percent in percents]
+
+    return Percent()

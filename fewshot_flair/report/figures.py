@@ -82,14 +82,13 @@ def block_figures(
 
 def reliability_figure(cells: dict[str, CellResult], title: str, styles: Styles) -> Figure:
     """Accuracy by confidence in 15 bins, pooled over seeds, one panel a cell."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    width = 3.4 * len(cells) + 0.4
-    figure = Figure(figsize=(width, 4.1), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(cells), squeeze=False)[0]
-    for panel, (name, cell) in zip(axes, cells.items(), strict=True):
+    across = min(len(cells), 2)
+    down = -(-len(cells) // 2)
+    figure = drawing.new_figure((drawing.WIDTH, 0.8 + down * (2.75 if across == 2 else 4.2)))
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for panel in panels[len(cells) :]:
+        panel.remove()
+    for panel, (name, cell) in zip(panels, cells.items(), strict=False):
         images, confidence, correct = cell.reliability
         here = images > 0
         colour = styles[cell.names["adapter"]]["color"]
@@ -105,14 +104,10 @@ def reliability_figure(cells: dict[str, CellResult], title: str, styles: Styles)
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
         error = expected_calibration_error(cell.reliability)
-        named = drawing.wrapped_title(name, 34)
+        named = drawing.wrapped_title(name, 28 if across == 2 else 60)
         panel.set_title(f"{named}\nECE {error:.1%}", fontsize=9, parse_math=False, loc="left")
-    figure.suptitle(
-        drawing.wrapped_title(title, int(11 * width)), x=0.01, ha="left", fontsize=11, parse_math=False
-    )
-    figure.supxlabel(
-        "the larger a dot, the more predictions of that confidence", fontsize=8.5, color=drawing.GREY
-    )
+    drawing.set_title(figure, title)
+    drawing.note(figure, "the larger a dot, the more predictions of that confidence")
     return figure
 
 
@@ -123,7 +118,7 @@ def ranking_figure(ranking: Ranking, metric: str, styles: Styles) -> Figure:
     """
     from scikit_posthocs import critical_difference_diagram
 
-    figure, axes = drawing.new_axes((9, 1.9 + 0.24 * len(ranking.ranks)))
+    figure, axes = drawing.new_axes((drawing.WIDTH, 2.0 + 0.24 * len(ranking.ranks)))
     critical_difference_diagram(
         ranking.ranks.to_dict(),
         ranking.p_values,
@@ -137,18 +132,8 @@ def ranking_figure(ranking: Ranking, metric: str, styles: Styles) -> Figure:
     axes.xaxis.set_label_position("top")
     axes.set_xlabel("average rank (1, to the left, is best)", labelpad=8)
     title = f"Average rank by {METRICS[metric].title} over {ranking.settings} settings"
-    axes.set_title(title, loc="left", fontsize=11, pad=16)
-    axes.annotate(
-        "black bar: adapters that Nemenyi's test at 5 % does not tell apart",
-        (0.5, 0),
-        xycoords="axes fraction",
-        xytext=(0, -10),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=8.5,
-        color=drawing.GREY,
-    )
+    drawing.set_title(figure, title)
+    drawing.note(figure, "black bar: adapters that Nemenyi's test at 5 % does not tell apart")
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.report.drawing import encoded
@@ -13,7 +13,7 @@ from fewshot_flair.report.drawing import encoded
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["kept_figure", "replace_files"]
+__all__ = ["Picture", "kept_figure", "replace_files"]
 
 LIST = "report-files.txt"
 """Names the files that a report wrote beside itself, so that the next one removes them and nothing else."""
@@ -35,9 +35,27 @@ def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def kept_figure(figure: Figure, files: dict[str, bytes], name: str) -> str:
-    """Keep as PNG and SVG, and give the SVG as a data address, inert wherever it stands."""
+class Picture(NamedTuple):
+    """A figure in the page.
+
+    Attributes
+    ----------
+    uri : str
+        The SVG as a data address, inert wherever it stands.
+    caption : str
+    width : int
+        In pixels; on a small screen it is shown at two thirds of them or more.
+    """
+
+    uri: str
+    caption: str
+    width: int
+
+
+def kept_figure(figure: Figure, files: dict[str, bytes], name: str, caption: str) -> Picture:
+    """Keep as PNG and SVG, and give what the page shows."""
     name = folder_name(name)
     for kind in ("png", "svg"):
         files[f"figures/{name}.{kind}"] = encoded(figure, kind)
-    return "data:image/svg+xml;base64," + base64.b64encode(files[f"figures/{name}.svg"]).decode()
+    uri = "data:image/svg+xml;base64," + base64.b64encode(files[f"figures/{name}.svg"]).decode()
+    return Picture(uri, caption, round(96 * figure.get_figwidth()))

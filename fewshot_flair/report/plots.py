@@ -13,8 +13,12 @@ from fewshot_flair.evaluation import METRICS, interval_over_seeds
 from fewshot_flair.report.drawing import (
     COLOURS,
     GREY,
+    SMALL,
+    WIDTH,
     Styles,
     adapter_styles,
+    in_order,
+    legend_above,
     new_axes,
     note,
     percent_axis,
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["confusion_figure", "curves_figure", "recall_figure", "save"]
 
-BAND = "band: 95 % interval of the mean over draws; the test patients' own uncertainty is not in it"
+BARS = "bar: 95 % interval of the mean over draws; the test patients' own uncertainty is not in it"
 
 
 def confusion_figure(confusion: NDArray[np.float64], classes: Sequence[str], title: str) -> Figure:
@@ -38,29 +42,30 @@ def confusion_figure(confusion: NDArray[np.float64], classes: Sequence[str], tit
     """
     rows = confusion.sum(axis=1, keepdims=True)
     share = np.divide(confusion, rows, out=np.zeros_like(confusion, dtype=float), where=rows > 0)
-    size = 2.6 + 0.95 * len(classes)
-    figure, axes = new_axes((size + 1.2, size))
+    width = max(WIDTH, 1.8 + 0.55 * len(classes))
+    figure, axes = new_axes((width, width))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     digits = 0 if np.equal(confusion, np.round(confusion)).all() else 1
     if len(classes) <= 12:
         for i, j in np.ndindex(*share.shape):
             text = f"{share[i, j]:.0%}\n{confusion[i, j]:.{digits}f}" if rows[i] else "–"
             shade = "white" if share[i, j] > 0.5 else "#222222"
-            axes.text(j, i, text, ha="center", va="center", fontsize=9, color=shade)
+            axes.text(j, i, text, ha="center", va="center", fontsize=SMALL, color=shade)
     axes.set_xticks(
         range(len(classes)),
         _wrapped(classes),
-        rotation=35,
+        rotation=50,
         ha="right",
         rotation_mode="anchor",
         parse_math=False,
     )
     axes.set_yticks(range(len(classes)), _wrapped(classes), parse_math=False)
-    axes.set_xlabel("predicted (share of the true class; below it images, mean over draws)")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true")
+    note(figure, "share of the true class; below it images, mean over draws")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    set_title(axes, title, 12 * len(classes) + 8)
+    set_title(figure, title)
     return figure
 
 
@@ -78,9 +83,10 @@ def recall_figure(
     styles : optional
         What `adapter_styles` gave for figures that stand beside this one (default: of `adapters`).
     """
-    lanes = 0.42 * len(classes) * max(1.6, 0.42 * len(adapters))
-    figure, axes = new_axes((8.4, 1.6 + lanes))
+    lanes = 0.36 * len(classes) * max(1.6, 0.42 * len(adapters))
+    figure, axes = new_axes((WIDTH, 1.9 + lanes))
     styles = styles or adapter_styles(adapters)
+    adapters = in_order(adapters, styles)
     offsets = np.linspace(-0.32, 0.32, len(adapters)) if len(adapters) > 1 else np.zeros(1)
     seen = np.zeros(len(classes), dtype=bool)
     for offset, adapter in zip(offsets, adapters, strict=True):
@@ -102,18 +108,18 @@ def recall_figure(
         if number % 2 == 0:
             axes.axhspan(number - 0.5, number + 0.5, color="#f3f4f6", zorder=0, linewidth=0)
         if not tested:
-            axes.text(0.01, number, "no test images", va="center", color=GREY, style="italic", fontsize=9)
+            axes.text(0.01, number, "no test images", va="center", color=GREY, style="italic", fontsize=SMALL)
     axes.set_yticks(range(len(classes)), _wrapped(classes), parse_math=False)
     axes.set_ylim(len(classes) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
     axes.xaxis.set_major_formatter(percent_axis())
     axes.set_xlabel("recall: share of the class's test images found")
     zero_shot = "; grey |: zero-shot" if "zero-shot" in adapters else ""
-    note(axes, f"mark: mean over draws; bar: middle 90 % of draws{zero_shot}")
+    note(figure, f"mark: mean over draws; bar: middle 90 % of draws{zero_shot}")
     axes.grid(axis="x", color="#d1d5db")
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
-    set_title(axes, title)
+    legend_above(figure, axes)
+    set_title(figure, title)
     return figure
 
 
@@ -136,26 +142,26 @@ def curves_figure(
         What `adapter_styles` gave for figures that stand beside this one (default: of all adapters here).
     """
     about = METRICS[metric]
-    figure, axes = new_axes((8.4, 4.8))
+    figure, axes = new_axes((WIDTH, 4.6))
     shots = sorted(results["shots"].unique())
     curves = {}
     for adapter, part in results.groupby("adapter", sort=False):
         values = [part.loc[part["shots"] == k, metric].to_numpy(float) for k in shots]
         curves[str(adapter)] = np.array([interval_over_seeds(v) for v in values]).T
     styles = styles or adapter_styles(list(curves))
-    told = _told_apart({name: curve[0][-1] for name, curve in curves.items()}, about.higher_is_better)
+    last = {name: curves[name][0][-1] for name in in_order(list(curves), styles)}
+    told = _told_apart(last, about.higher_is_better)
     for number, name in enumerate(name for name in curves if name not in told):
         label = None if number else "others"
         axes.plot(shots, curves[name][0], color="#c4c9d1", linewidth=0.9, label=label, zorder=1)
-    banded = False
-    for name in told:
+    for name, shift in zip(told, _shifts(told, shots), strict=True):
         mean, low, high = curves[name]
-        axes.plot(shots, mean, label=name, linewidth=1.8, markersize=5, **styles[name])
-        if name != "zero-shot" and not np.isnan(low).all():
+        x = np.array(shots) * 2.0**shift
+        axes.plot(x, mean, label=name, linewidth=1.5, markersize=5, **styles[name])
+        if name != "zero-shot":
             if about.percent:  # the interval of a few draws can leave what a share can be
                 low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
-            axes.fill_between(shots, low, high, color=styles[name]["color"], alpha=0.15, linewidth=0)
-            banded = True
+            axes.vlines(x, low, high, color=styles[name]["color"], linewidth=1.5, alpha=0.6)
     axes.set_xscale("log", base=2)
     axes.set_xticks(shots, [str(k) for k in shots])
     axes.minorticks_off()
@@ -163,13 +169,22 @@ def curves_figure(
         axes.yaxis.set_major_formatter(percent_axis())
     axes.set_xlabel(_shots_label(results), parse_math=False)
     axes.set_ylabel(about.title if about.higher_is_better else f"{about.title} (lower is better)")
-    if banded:
-        note(axes, BAND)
+    if any(not np.isnan(curves[name][1]).all() for name in told if name != "zero-shot"):
+        note(figure, BARS)
     axes.grid(color="#e5e7eb")
     axes.set_axisbelow(True)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
-    set_title(axes, title)
+    legend_above(figure, axes)
+    set_title(figure, title)
     return figure
+
+
+def _shifts(adapters: Sequence[str], shots: Sequence[int]) -> list[float]:
+    """Steps in log2 of shots that keep the bars of one number of shots apart; none for zero-shot's line."""
+    closest = float(np.diff(np.log2(shots)).min(initial=1.0))
+    drawn = [name for name in adapters if name != "zero-shot"]
+    half = 0.035 * closest * (len(drawn) - 1)
+    steps = dict(zip(drawn, np.linspace(-half, half, len(drawn)), strict=True))
+    return [steps.get(name, 0.0) for name in adapters]
 
 
 def _shots_label(results: pd.DataFrame) -> str:
@@ -183,7 +198,7 @@ def _shots_label(results: pd.DataFrame) -> str:
         "realistic": "in the clinic's proportions",
         "relaxed": "in the clinic's proportions, at least one per class",
     }
-    return f"shots (budget: shots × {n_classes} classes, {shares.get(scenario, f'shared out: {scenario}')})"
+    return f"shots (budget: shots × {n_classes} classes,\n{shares.get(scenario, f'shared out: {scenario}')})"
 
 
 def _told_apart(last: dict[str, float], higher_is_better: bool) -> list[str]:
@@ -197,4 +212,4 @@ def _told_apart(last: dict[str, float], higher_is_better: bool) -> list[str]:
 
 
 def _wrapped(names: Sequence[str]) -> list[str]:
-    return ["\n".join(textwrap.wrap(name, 22)) or name for name in names]
+    return ["\n".join(textwrap.wrap(name, 18)) or name for name in names]

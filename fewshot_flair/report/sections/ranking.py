@@ -14,9 +14,10 @@ from fewshot_flair.report.summary import ranking
 __all__ = ["TEMPLATE", "content"]
 
 TEMPLATE = """
+{% from "picture.html.j2" import show %}
 <h2>Average ranks by {{ metric.title }}</h2>
 <p>{{ text }}</p>
-{% if uri %}<figure><img src="{{ uri }}" alt="Critical-difference picture of average ranks"><figcaption>Average rank by {{ metric.title }} over all settings, 1 is best. Adapters joined by a bar are not told apart by Nemenyi's test at 5 % (Demšar, JMLR 2006).</figcaption></figure>{% endif %}
+{% if picture %}<div class="pair">{{ show(picture, true) }}</div>{% endif %}
 """
 
 
@@ -28,13 +29,17 @@ def content(context: Context) -> dict[str, Any] | None:
     order = ", ".join(f"{name} {rank:.2f}" for name, rank in found.ranks.items())
     if np.isnan(found.p_friedman):
         text = f"Over {found.settings} settings: {order}."
-        return {"text": text, "uri": None, "metric": context.metric}
-    picture = ranking_figure(found, context.metric.key, context.styles)
+        return {"text": text, "picture": None, "metric": context.metric}
+    figure = ranking_figure(found, context.metric.key, context.styles)
+    caption = (
+        f"Average rank by {context.metric.title} over all settings, 1 is best. Adapters joined by a bar are not "
+        "told apart by Nemenyi's test at 5 % (Demšar, JMLR 2006)."
+    )
     return {
         "text": (
             f"Over {found.settings} settings (each a data set, scenario and number of shots; they share images, "
             f"so the test is optimistic) Friedman's test gives p = {found.p_friedman:.2g}. {order}."
         ),
-        "uri": kept_figure(picture, context.files, "average-ranks"),
+        "picture": kept_figure(figure, context.files, "average-ranks", caption),
         "metric": context.metric,
     }

@@ -13,9 +13,16 @@ TEMPLATE = """
 <h2>The saved adapters, fitted on all training rows</h2>
 <p class="soft">These are what predict uses. {{ default }} is taken unless told otherwise: {{ rule }}. In %.</p>
 <div class="wide"><table>
-<thead><tr><th>adapter</th><th>cross-validation (training rows)</th><th>balanced accuracy (test rows)</th><th>95 % over test {{ unit }}</th><th>accuracy</th>{% for name in classes %}<th>finds {{ name }}</th>{% endfor %}</tr></thead>
+<thead><tr><th>adapter</th><th>cross-validation (training rows)</th><th>balanced accuracy (test rows)</th><th>95 % over test {{ unit }}</th><th>accuracy</th></tr></thead>
 <tbody>
 {% for row in rows %}<tr><td>{{ row.name }}</td>{% for cell in row.cells %}<td{% if row.name == default %} class="best"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+<h3>Recall on the test rows, %</h3>
+<div class="wide"><table>
+<thead><tr><th>class</th>{% for row in rows %}<th>{{ row.name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for label in classes %}<tr><td>{{ label }}</td>{% for row in rows %}<td{% if row.name == default %} class="best"{% endif %}>{{ row.recall[label] }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
 """
@@ -35,8 +42,8 @@ def content(context: Context) -> dict[str, Any] | None:
                 percentage(saved.test.balanced_accuracy),
                 percent_range(saved.test.low, saved.test.high),
                 percentage(saved.test.accuracy),
-                *(percentage(saved.test.recall[label], 0) for label in classes),
             ],
+            "recall": {label: percentage(saved.test.recall[label], 0) for label in classes},
         }
         for name, saved in record.saved.items()
     ]

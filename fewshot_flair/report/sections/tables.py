@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import Any
 
 from fewshot_flair.experiment.folder import folder_name
@@ -16,26 +15,35 @@ from fewshot_flair.report.wording import bold_means, counted, percent_range, uni
 __all__ = ["TEMPLATE", "content"]
 
 TEMPLATE = """
+{% from "picture.html.j2" import show %}
 {% for block in blocks %}
 <h2>{{ block.title }}</h2>
 <h3>{{ unit[0] | upper }}{{ unit[1:] }}</h3>
-<p class="soft">{% if n_seeds > 1 %}Mean over {{ n_seeds }} support-set draws ± half its 95 % interval (where that would leave what is possible: its ends, clipped){% else %}One support-set draw{% endif %}{{ "" if metric.higher_is_better else "; lower is better" }}. Numbers below the scenarios are shots. <span class="best">Blue</span>: the best mean of its column; {{ block.bold }} A wide table scrolls sideways.</p>
+<p class="soft">{% if n_seeds > 1 %}Mean over {{ n_seeds }} support-set draws ± half its 95 % interval (where that would leave what is possible: its ends, clipped){% else %}One support-set draw{% endif %}{{ "" if metric.higher_is_better else "; lower is better" }}. Numbers below the scenarios are shots. <span class="best">Blue</span>: the best mean of its column; {{ block.bold }}</p>
+<div class="row">
+{% for table in block.tables %}
 <div class="wide"><table class="main-table">
 <thead>
-<tr><th rowspan="2">adapter</th>{% for name, n in block.groups %}<th colspan="{{ n }}">{{ name }}</th>{% endfor %}<th rowspan="2" title="mean over the columns of the rank by mean">mean rank</th></tr>
-<tr>{% for shots in block.shots %}<th>{{ shots }}</th>{% endfor %}</tr>
+<tr><th rowspan="2">adapter</th><th colspan="{{ table.shots | length }}">{{ table.scenario }}</th></tr>
+<tr>{% for shots in table.shots %}<th>{{ shots }}</th>{% endfor %}</tr>
 </thead>
 <tbody>
-{% for row in block.table %}
-<tr><td>{{ row.adapter }}</td>{% for cell in row.cells %}<td class="{{ cell.style }}">{{ cell.text }}</td>{% endfor %}<td>{{ row.rank }}</td></tr>
+{% for row in table.rows %}
+<tr><td>{{ row.adapter }}</td>{% for cell in row.cells %}<td class="{{ cell.style }}">{{ cell.text | replace("± ", "±\N{NO-BREAK SPACE}") }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
+{% endfor %}
+<div class="wide"><table>
+<thead><tr><th>adapter</th><th title="mean over all columns of the rank by mean">mean rank</th></tr></thead>
+<tbody>{% for adapter, rank in block.ranks.items() %}<tr><td>{{ adapter }}</td><td>{{ "%.1f" | format(rank) }}</td></tr>{% endfor %}</tbody>
+</table></div>
+</div>
 
 {% if block.overtakes %}
 <h3>Shots from which an adapter stays {{ "above" if metric.higher_is_better else "below" }} zero-shot</h3>
 <p class="soft">The fewest shots from which the 95 % Student-t interval of its paired difference to zero-shot lies on the better side of 0, there and at every larger number that was studied; – means at none. This looks at one adapter at a time and is not corrected; bold above is Wilcoxon's test, corrected for all adapters of the column. So zero-shot can be bold (not told from the best of its column) where an adapter of the same column stands here.</p>
 <div class="wide"><table>
-<thead><tr><th>adapter</th>{% for name, n in block.groups %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+<thead><tr><th>adapter</th>{% for table in block.tables %}<th>{{ table.scenario }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in block.overtakes %}<tr><td>{{ row.adapter }}</td>{% for value in row.cells %}<td>{{ value }}</td>{% endfor %}</tr>{% endfor %}</tbody>
 </table></div>
 {% endif %}
@@ -49,12 +57,18 @@ TEMPLATE = """
 
 <h3>Pictures</h3>
 <div class="pair">
-{% for figure in block.figures %}
-<figure{{ " class=full" if figure.full }}><img src="{{ figure.uri }}" alt="{{ figure.caption }}" loading="eager"><figcaption>{{ figure.caption }}</figcaption></figure>
+{% for picture in block.narrow %}
+{{ show(picture, loop.last and loop.length is odd) }}
+{% endfor %}
+{% for picture in block.broad %}
+{{ show(picture, true) }}
 {% endfor %}
 </div>
 {% endfor %}
 """
+
+HALF = 560
+"""Pixels: the widest picture that goes beside another."""
 
 
 def content(context: Context) -> dict[str, Any]:
@@ -74,29 +88,18 @@ def _block(context: Context, block: Block) -> dict[str, Any]:
     for suffix, text in text_tables(block, metric).items():
         context.files[f"tables/{name}{suffix}"] = text.encode()
     last = {scenario: max(k for s, k in block.columns if s == scenario) for scenario in scenarios}
-    pictures = block_figures(context.results, block, metric, context.styles)
+    pictures = [
+        kept_figure(figure, context.files, f"{name}-{key}", caption)
+        for key, caption, figure in block_figures(context.results, block, metric, context.styles)
+    ]
     others = [a for a in block.adapters if a != "zero-shot" and "zero-shot" in block.adapters]
     return {
         "title": block.title,
-        "groups": [(scenario, len(list(group))) for scenario, group in groupby(s for s, _ in block.columns)],
-        "shots": [shots for _, shots in block.columns],
         "scenarios": [f"{scenario}, {counted(last[scenario], 'shot')}" for scenario in scenarios],
-        "table": [
-            {
-                "adapter": adapter,
-                "cells": [_cell(block, adapter, column, metric) for column in block.columns],
-                "rank": f"{block.mean_ranks[adapter]:.1f}",
-            }
-            for adapter in block.adapters
-        ],
-        "figures": [
-            {
-                "uri": kept_figure(figure, context.files, f"{name}-{key}"),
-                "caption": caption,
-                "full": key == "reliability",
-            }
-            for key, caption, figure in pictures
-        ],
+        "tables": [_table(block, scenario, metric) for scenario in scenarios],
+        "ranks": block.mean_ranks,
+        "narrow": [picture for picture in pictures if picture.width <= HALF],
+        "broad": [picture for picture in pictures if picture.width > HALF],
         "overtakes": [
             {"adapter": a, "cells": [block.overtakes[scenario].get(a) or "–" for scenario in scenarios]}
             for a in others
@@ -112,6 +115,18 @@ def _block(context: Context, block: Block) -> dict[str, Any]:
         ],
         "named": context.data_set(block.names["data"]).test.patients is not None,
         "bold": bold_means(block.rows["seed"].nunique(), len(block.adapters)),
+    }
+
+
+def _table(block: Block, scenario: str, metric: str) -> dict[str, Any]:
+    columns = [column for column in block.columns if column[0] == scenario]
+    return {
+        "scenario": scenario,
+        "shots": [shots for _, shots in columns],
+        "rows": [
+            {"adapter": adapter, "cells": [_cell(block, adapter, column, metric) for column in columns]}
+            for adapter in block.adapters
+        ],
     }
 
 

@@ -57,5 +57,6 @@ def kept_figure(figure: Figure, files: dict[str, bytes], name: str, caption: str
     name = folder_name(name)
     for kind in ("png", "svg"):
         files[f"figures/{name}.{kind}"] = encoded(figure, kind)
+        figure.set_layout_engine("none")  # its place is found once for both
     uri = "data:image/svg+xml;base64," + base64.b64encode(files[f"figures/{name}.svg"]).decode()
     return Picture(uri, caption, round(96 * figure.get_figwidth()))

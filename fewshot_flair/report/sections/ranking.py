@@ -17,7 +17,7 @@ TEMPLATE = """
 {% from "picture.html.j2" import show %}
 <h2>Average ranks by {{ metric.title }}</h2>
 <p>{{ text }}</p>
-{% if picture %}<div class="pair">{{ show(picture, true) }}</div>{% endif %}
+{% if picture %}<div class="pair">{{ show(picture, "full") }}</div>{% endif %}
 """
 
 

@@ -58,10 +58,10 @@ TEMPLATE = """
 <h3>Pictures</h3>
 <div class="pair">
 {% for picture in block.narrow %}
-{{ show(picture, loop.last and loop.length is odd) }}
+{{ show(picture, "full" if loop.last and loop.length is odd else "") }}
 {% endfor %}
 {% for picture in block.broad %}
-{{ show(picture, true) }}
+{{ show(picture, "broad") }}
 {% endfor %}
 </div>
 {% endfor %}

@@ -19,6 +19,7 @@ from planted import named, results_of, study_of
 
 from fewshot_flair.cli import show, tables, terminal
 from fewshot_flair.cli.progress import Bar
+from fewshot_flair.files import digest_of
 
 GRADES = [f"{grade} diabetic retinopathy" for grade in ("no", "mild", "moderate", "severe", "proliferative")]
 
@@ -168,7 +169,9 @@ def test_predict_refuses_another_encoder(adapted, demo_cache, tmp_path):
     original = changed.read_text()
     fingerprint = extra["extra"]["encoder"]["fingerprint_id"]
     try:
-        changed.write_text(original.replace(fingerprint, "0" * 64))
+        record = json.loads(original.replace(fingerprint, "0" * 64))
+        del record["sha256"]
+        changed.write_text(json.dumps(record | {"sha256": digest_of(record)}))
         done = run(
             *(
                 "predict",

@@ -172,14 +172,16 @@ class Encoder(ABC):
         samples = [self.encode_texts(lines) for lines in texts.values()]
         means = np.stack([part.mean(axis=0) for part in samples])
         self._warn_of_twins(texts, means)
-        return TextPrototypes(
-            classes=list(described),
-            prototypes=means,
-            logit_scale=self.logit_scale,
-            samples=np.concatenate(samples),
-            sample_classes=np.repeat(np.arange(len(samples)), [len(part) for part in samples]),
-            descriptions=described,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it was told, with the reason
+            return TextPrototypes(
+                classes=list(described),
+                prototypes=means,
+                logit_scale=self.logit_scale,
+                samples=np.concatenate(samples),
+                sample_classes=np.repeat(np.arange(len(samples)), [len(part) for part in samples]),
+                descriptions=described,
+            )
 
     def unread(self, texts: Sequence[str]) -> list[str]:
         """What of these texts the text tower does not read: unknown words, or all after so many tokens."""

@@ -97,6 +97,7 @@ class WordPieces:
         tokenizer.add_special_tokens([t for t in (*SPECIAL, "[MASK]") if t in ids])
         tokenizer.enable_truncation(max_tokens)
         tokenizer.enable_padding(pad_id=ids["[PAD]"], pad_token="[PAD]")  # noqa: S106
+        self.size = len(lines)
         self._tokenizer, self._unknown, self._max_tokens = tokenizer, ids["[UNK]"], max_tokens
 
     @classmethod

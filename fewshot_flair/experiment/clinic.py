@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.spec import AdapterSpec
     from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["Clinic", "Rows", "check_sides", "joined", "kind_at_hand"]
+__all__ = ["Clinic", "Rows", "check_classes", "check_sides", "joined", "kind_at_hand"]
 
 KEPT_BYTES = 256 * 2**20
 """Features of a side up to this size are read once and kept in memory."""
@@ -178,12 +178,17 @@ def kind_at_hand(wanted: str, feature_dims: Mapping[str, int]) -> str:
     return wanted if wanted in feature_dims else next(iter(feature_dims))
 
 
-def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> None:
-    """Raise where a side is empty, there is one class, or a patient or the very same image is on both sides."""
+def check_classes(classes: Sequence[str]) -> None:
+    """Raise where there is nothing to tell apart."""
     if len(classes) < 2:
         raise InputError(
             f"there is only one class, {', '.join(classes)}; adapting is telling classes apart, and needs two"
         )
+
+
+def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> None:
+    """Raise where a side is empty, there is one class, or a patient or the very same image is on both sides."""
+    check_classes(classes)
     for side, rows in (("train", train), ("test", test)):
         if not len(rows):
             raise InputError(f"{name}: no {side} images; check the split column or the skipped rows")

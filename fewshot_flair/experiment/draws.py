@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fewshot_flair.data.labels import misspelling_hints
 from fewshot_flair.episodes import Episodes, EpisodeSampler, create_scenario
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.clinic import check_classes
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
@@ -39,8 +40,9 @@ def sampler_of(
 def check_draws(study: Study, name: str, sources: Sources) -> None:
     """Raise where a class has too few images for a setting, before anything is encoded."""
     train, test = sources.train, sources.test
-    if study.unit == "patient" or len(train.classes) < 2:
-        return  # told of patients by the draw itself, of one class by the clinic
+    check_classes(train.classes)
+    if study.unit == "patient":
+        return  # the draw itself tells of patients
     for scenario in study.scenarios:
         for shots in study.shots:
             try:
@@ -81,9 +83,16 @@ def _draw(
     if clinic.pool is not None:
         return Episodes(drawn.seeds, drawn.indices, _of_pool(clinic, drawn.seeds, wanted))
     assert wanted is not None
-    left = len(clinic.train) - max(len(rows) for rows in drawn)
+    # the semi-supervised paper's code draws them at the test set's prevalence
+    published = study.protocol == "sstext-2025"
+    prevalence = np.bincount(clinic.test.y, minlength=len(clinic.classes)) if published else None
     return sampler.sample_many(
-        clinic.train.y, study.seeds, classes=clinic.classes, unlabeled=min(wanted, left), groups=groups
+        clinic.train.y,
+        study.seeds,
+        classes=clinic.classes,
+        unlabeled=wanted,
+        groups=groups,
+        prevalence=prevalence,
     )
 
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import secrets
+import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    *("digest_of", "inert", "new_file", "read_json", "read_signed", "read_toml"),
-    *("sha256", "write_signed", "write_table"),
+    *("digest_of", "inert", "is_being_written", "new_file", "read_json", "read_signed", "read_toml"),
+    *("replace_file", "sha256", "sync_folder", "write_signed", "write_table"),
 ]
 
 MOST_BYTES = 64 * 2**20
@@ -38,26 +39,76 @@ def digest_of(content: Any) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode())
 
 
+def replace_file(path: Path, parts: Iterable[bytes], *, sync: bool = True) -> Path:
+    """Put a file of these parts in its place in one step, as `new_file` does."""
+    with new_file(path, sync=sync) as file:
+        for part in parts:
+            file.write(part)
+    return path
+
+
 @contextmanager
-def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name when it is whole: whoever looks sees the old one or all of the new.
+def new_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Open a file that takes its place when it is whole: whoever looks sees all of the old one or of the new.
+
+    Parameters
+    ----------
+    sync : bool
+        Whether it must outlast a power failure (it outlasts the process's death in any case).
 
     Raises
     ------
     OSError
         With the path in it, also where the disk is full; nothing is left behind.
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = path.with_name(f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:
+            _try_lock(file)
             yield file
-        temporary.replace(path)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+            temporary.replace(path)  # before the lock goes with the file's closing
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None:  # a write that finds no room does not say where
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
+    if sync:
+        sync_folder(path.parent)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process, of this or another container, is writing a temporary file of `replace_file`."""
+    try:
+        with path.open("rb") as file:
+            return not _try_lock(file)
+    except FileNotFoundError:
+        return True  # it is in its place by now
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    """Lock a file until it is closed; False where somebody else holds it. Without locks, nobody does."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlast a power failure."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -79,8 +130,7 @@ def read_json(path: Path) -> Any:
 def write_signed(path: Path, content: Any) -> None:
     """Write JSON with a digest of it in the first line, which `read_signed` compares."""
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-    with new_file(path) as file:
-        file.write(sha256(body).encode() + b"\n" + body + b"\n")
+    replace_file(path, [sha256(body).encode(), b"\n", body, b"\n"])
 
 
 def read_signed(path: Path) -> Any:

@@ -21,9 +21,10 @@ from safetensors.numpy import load_file
 from fewshot_flair.bank import FeatureBank, FeatureSource, compaction, image_key
 from fewshot_flair.bank import bank as bank_module
 from fewshot_flair.bank.compaction import compact
-from fewshot_flair.bank.shards import new_file, write_shard
+from fewshot_flair.bank.shards import write_shard
 from fewshot_flair.bank.verify import verify
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.files import new_file
 from fewshot_flair.text.prototypes import TextPrototypes
 
 SOURCE = FeatureSource("toy", {"weights": "abc", "preparation": {"size": 8}}, {"backbone": 6, "embedding": 3})
@@ -246,7 +247,8 @@ from test_bank import SOURCE, rows
 from fewshot_flair.bank import FeatureBank
 from fewshot_flair.bank import bank as bank_module
 from fewshot_flair.bank.compaction import compact
-from fewshot_flair.bank.shards import new_file, write_shard
+from fewshot_flair.bank.shards import write_shard
+from fewshot_flair.files import new_file
 bank = FeatureBank.open(Path(sys.argv[1]), SOURCE)
 first, last, step = map(int, sys.argv[2:5])
 print("ready", flush=True)

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.bank.index import KeyIndex
 from fewshot_flair.bank.keys import Keys, as_keys, hex_keys
-from fewshot_flair.bank.shards import Shard, replace_file, row_checks, write_shard
+from fewshot_flair.bank.shards import Shard, row_checks, write_shard
 from fewshot_flair.bank.source import FeatureSource, Source, description, differences, read_description
 from fewshot_flair.cache import cache_folder
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.files import replace_file
 
 if TYPE_CHECKING:
     from fewshot_flair.text.prototypes import TextPrototypes

@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from fewshot_flair.bank.bank import RECENT_ROWS, FeatureBank
-from fewshot_flair.bank.shards import Shard, is_being_written, write_shard
+from fewshot_flair.bank.shards import Shard, write_shard
+from fewshot_flair.files import is_being_written
 
 __all__ = ["SHARD_ROWS", "bank_lock", "compact"]
 

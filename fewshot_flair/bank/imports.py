@@ -16,7 +16,7 @@ from fewshot_flair.bank.keys import KEY_BYTES, Keys, as_keys, hex_keys
 from fewshot_flair.bank.npz import read_arrays
 from fewshot_flair.bank.source import KINDS, FeatureSource
 from fewshot_flair.errors import InputError
-from fewshot_flair.files import new_file
+from fewshot_flair.files import replace_file
 from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["IMPORTED_TEXT", "ImportedFeatures", "import_features"]
@@ -153,8 +153,7 @@ def _import_published(
     if y is not None:
         labels = bank.folder / "labels.csv"
         lines = ["key,label", *(f"{key},{label}" for key, label in zip(keys, y.tolist(), strict=True)), ""]
-        with new_file(labels) as file:
-            file.write("\n".join(lines).encode())
+        replace_file(labels, ["\n".join(lines).encode()])
     return ImportedFeatures(bank, keys, y, text, labels)
 
 

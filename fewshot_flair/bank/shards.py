@@ -12,23 +12,20 @@ import mmap
 import os
 import re
 import secrets
-import socket
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.bank.keys import KEY_BYTES
+from fewshot_flair.files import replace_file, sync_folder
 
 __all__ = [
-    *("CHECK_BYTES", "Shard", "header", "is_being_written", "new_file"),
-    *("replace_file", "row_checks", "shard_bytes", "sync_folder", "write_shard"),
+    *("CHECK_BYTES", "Shard", "header", "row_checks", "shard_bytes", "write_shard"),
 ]
 
 CHECK_BYTES = 8
@@ -224,70 +221,3 @@ def write_shard(
                 yield np.ascontiguousarray(block).tobytes()
 
     return replace_file(folder / name, parts(), sync=sync)
-
-
-def replace_file(path: Path, parts: Iterable[bytes], *, sync: bool = True) -> Path:
-    """Put a file of these parts in its place in one step, as `new_file` does."""
-    with new_file(path, sync=sync) as file:
-        for part in parts:
-            file.write(part)
-    return path
-
-
-@contextmanager
-def new_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
-    """Open a file that takes its place when it is whole: whoever looks sees all of the old one or of the new.
-
-    Parameters
-    ----------
-    sync : bool
-        Whether it must outlast a power failure (it outlasts the process's death in any case).
-    """
-    temporary = path.with_name(f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with temporary.open("wb") as file:
-            _try_lock(file)
-            yield file
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-            temporary.replace(path)  # before the lock goes with the file's closing
-    except OSError as error:
-        if error.filename is None:  # a write that finds no room does not say where
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-    if sync:
-        sync_folder(path.parent)
-
-
-def is_being_written(path: Path) -> bool:
-    """Whether a process, of this or another container, is writing a temporary file of `replace_file`."""
-    try:
-        with path.open("rb") as file:
-            return not _try_lock(file)
-    except FileNotFoundError:
-        return True  # it is in its place by now
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    """Lock a file until it is closed; False where somebody else holds it. Without locks, nobody does."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return True
-    return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a power failure."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fewshot_flair.bank.bank import FeatureBank
 from fewshot_flair.bank.compaction import compact
 from fewshot_flair.bank.keys import hex_keys
-from fewshot_flair.bank.shards import new_file, replace_file
 from fewshot_flair.bank.source import description
 from fewshot_flair.bank.verify import sound_blocks
+from fewshot_flair.files import new_file, replace_file
 
 __all__ = ["export_bank", "merge", "new_bank"]
 

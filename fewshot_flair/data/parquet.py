@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fewshot_flair.cache import cache_folder
 from fewshot_flair.data.tables import Places, Table, TableFormat, fill, find_columns
 from fewshot_flair.errors import InputError
-from fewshot_flair.files import new_file
+from fewshot_flair.files import replace_file
 from fewshot_flair.images.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def _keep(source: str, row: int, value: Any) -> tuple[str, Path]:
     try:
         if not path.is_file() or path.stat().st_size != len(held):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with new_file(path) as file:
-                file.write(held)
+            replace_file(path, [held], sync=False)
     except OSError as error:
         raise InputError(
             f"{source}, row {row}: its image cannot be kept in {path.parent} ({error.strerror or error}); "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.results import RunRecord
-from fewshot_flair.files import digest_of, new_file, sha256, write_table
+from fewshot_flair.files import digest_of, replace_file, sha256, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,6 +142,5 @@ def write_tables(out: Path, tables: dict[str, pd.DataFrame], record: RunRecord) 
     digests = {name: sha256((out / name).read_bytes()) for name in tables}
     content = record.model_copy(update={"digests": digests}).model_dump(mode="json")
     text = json.dumps(content | {"sha256": digest_of(content)}, indent=2, ensure_ascii=False)
-    with new_file(out / "run.json") as file:
-        # a file name that is no text becomes the escape that JSON has for it
-        file.write(text.encode("utf-8", errors="backslashreplace") + b"\n")
+    # a file name that is no text becomes the escape that JSON has for it
+    replace_file(out / "run.json", [text.encode("utf-8", errors="backslashreplace"), b"\n"])

@@ -14,7 +14,7 @@ from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.namespaces import to_numpy
 from fewshot_flair.adapters.registry import create_adapter
 from fewshot_flair.errors import FewshotFlairError, InputError, MissingFileError
-from fewshot_flair.files import digest_of, new_file, read_json, sha256
+from fewshot_flair.files import digest_of, read_json, replace_file, sha256
 from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["load_adapter", "save_adapter"]
@@ -72,10 +72,9 @@ def save_adapter(adapter: Adapter, folder: str | Path, extra: dict[str, Any] | N
         "arrays_sha256": sha256(numbers),
         "extra": extra or {},
     }
-    with new_file(folder / "adapter.safetensors") as file:
-        file.write(numbers)
-    with new_file(folder / "adapter.json") as file:
-        file.write(json.dumps(record | {"sha256": digest_of(record)}, indent=2).encode() + b"\n")
+    replace_file(folder / "adapter.safetensors", [numbers])
+    signed = record | {"sha256": digest_of(record)}
+    replace_file(folder / "adapter.json", [json.dumps(signed, indent=2).encode(), b"\n"])
     return folder
 
 
@@ -98,7 +97,7 @@ def load_adapter(folder: str | Path) -> tuple[Adapter, dict[str, Any]]:
     """
     folder = Path(folder)
     record = _record(folder / "adapter.json")
-    numbers = _bytes(folder / "adapter.safetensors")
+    numbers = _there(folder / "adapter.safetensors").read_bytes()
     if sha256(numbers) != record["arrays_sha256"]:
         raise InputError(
             f"{folder / 'adapter.safetensors'} is damaged or not the one adapter.json belongs to; "
@@ -142,21 +141,16 @@ def _restored(folder: Path, record: dict[str, Any], numbers: bytes) -> Adapter:
     return adapter
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingFileError(
-            f"{path} is not there; give the folder that `fewshot-flair adapt` or save_adapter wrote"
-        ) from error
-
-
-def _record(path: Path) -> dict[str, Any]:
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise MissingFileError(
             f"{path} is not there; give the folder that `fewshot-flair adapt` or save_adapter wrote"
         )
-    record = read_json(path)
+    return path
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record = read_json(_there(path))
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"{path} was not written by this version's save_adapter; save the adapter again")
     digest = record.pop("sha256", None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_flair.experiment.results import StudyResults
-from fewshot_flair.files import new_file
+from fewshot_flair.files import replace_file
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.files import replace_files
 from fewshot_flair.report.sections import SECTIONS
@@ -57,10 +57,7 @@ def write_report(
         sections=parts,
     )
     replace_files(place, context.files)
-    path = place / "report.html"
-    with new_file(path) as file:
-        file.write(text.encode(errors="backslashreplace"))
-    return path
+    return replace_file(place / "report.html", [text.encode(errors="backslashreplace")])
 
 
 def _environment() -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.files import new_file
+from fewshot_flair.files import replace_file
 
 __all__ = ["TextPrototypes"]
 
@@ -155,9 +155,7 @@ class TextPrototypes:
 
     def save(self, path: str | Path) -> Path:
         """Write `to_bytes` to a file, which appears whole or not at all."""
-        with new_file(Path(path)) as file:
-            file.write(self.to_bytes())
-        return Path(path)
+        return replace_file(Path(path), [self.to_bytes()])
 
     @classmethod
     def load(cls, path: str | Path) -> TextPrototypes:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from fewshot_flair.bank import FeatureBank, extract, image_key
 from fewshot_flair.bank import memo as memo_module
-from fewshot_flair.bank.memo import KeyMemo
+from fewshot_flair.bank.memo import KeyMemo, memo_file
 from fewshot_flair.bank.verify import verify
 from fewshot_flair.cli import app
 from fewshot_flair.data import BadRowsError, Manifest
@@ -296,7 +296,7 @@ def test_file_names_need_not_be_text(tmp_path: Path, encoder: Encoder, monkeypat
         assert done.encoded == encoded
         assert done.keys == {str(latin): image_key(path)}
         assert "null" in done.skipped[0].reason
-    memo = KeyMemo(bank.folder / "paths.sqlite")
+    memo = KeyMemo(memo_file(bank.folder))
     assert memo.paths([image_key(path)]) == {image_key(path): str(latin)}
 
 

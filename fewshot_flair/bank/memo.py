@@ -11,10 +11,15 @@ from pathlib import Path
 
 from fewshot_flair.bank.keys import image_key
 
-__all__ = ["KeyMemo"]
+__all__ = ["KeyMemo", "memo_file"]
 
 _SETTLED_SECONDS = 2.0
 _ASKED_AT_ONCE = 500
+
+
+def memo_file(bank: Path) -> Path:
+    """Where the keys of files are remembered: once for all banks of a cache folder, else beside the bank."""
+    return (bank.parent.parent if bank.parent.name == "banks" else bank) / "paths.sqlite"
 
 
 class KeyMemo:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fewshot_flair.bank.bank import FeatureBank
 from fewshot_flair.bank.compaction import compact
-from fewshot_flair.bank.memo import KeyMemo
+from fewshot_flair.bank.memo import KeyMemo, memo_file
 from fewshot_flair.bank.work import Prepared, broken_key, encode_batch, failure_reason, prepare_keyed
 from fewshot_flair.data.tables import SkippedRow
 
@@ -112,7 +112,7 @@ class Run:
         self.refused: dict[str, str] = {}
         self._bad_keys: dict[str, tuple[str, str]] = {}
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
-        self._memo = KeyMemo(bank.folder / "paths.sqlite")
+        self._memo = KeyMemo(memo_file(bank.folder))
         self._began = time.perf_counter()
         self._refreshed = time.monotonic()
         self._appended = 0

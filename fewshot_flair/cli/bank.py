@@ -179,9 +179,9 @@ def _open(banks: list[Path] | None, cache: Path | None) -> list[FeatureBank]:
 
 
 def _remembered(bank: FeatureBank, keys: list[str]) -> dict[str, str]:
-    from fewshot_flair.bank.memo import KeyMemo
+    from fewshot_flair.bank.memo import KeyMemo, memo_file
 
-    memo = KeyMemo(bank.folder / "paths.sqlite")
+    memo = KeyMemo(memo_file(bank.folder))
     found = memo.paths(keys)
     memo.close()
     return found

@@ -43,7 +43,7 @@ def cache(
     from fewshot_flair.cli.steps import extraction
     from fewshot_flair.data import Manifest
     from fewshot_flair.encoders import load_encoder
-    from fewshot_flair.report.wording import counted
+    from fewshot_flair.words import counted
 
     console = terminal.console()
     table["classes"] = split_names(table["classes"])

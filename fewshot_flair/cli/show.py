@@ -14,7 +14,7 @@ from rich.text import Text
 from fewshot_flair.cli.terminal import plain, plain_table, say, under_title, warn
 from fewshot_flair.data.grades import may_be_dr_grades
 from fewshot_flair.data.labels import misspelling_hints
-from fewshot_flair.report.wording import counted
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from fewshot_flair.cli.terminal import plain, plain_table, under_title, warn
-from fewshot_flair.report.wording import bold_means, counted, percent_range, percentage, with_interval
+from fewshot_flair.report.wording import bold_means, percent_range, percentage, with_interval
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fewshot_flair.data.labels import Spellings
 from fewshot_flair.data.tables import Table
+from fewshot_flair.words import counted
 
 __all__ = ["remarks"]
 
@@ -39,23 +40,19 @@ def remarks(
     said += [f"{' and '.join(map(ascii, found))} are one class, {name!r}" for name, found in merged.items()]
     if no_patient:
         said.append(
-            f"patient NA, unknown or the like in {_counted(no_patient, 'row')}: "
+            f"patient NA, unknown or the like in {counted(no_patient, 'row')}: "
             "that is no patient, so each image counts as a patient of its own"
         )
     if renamed:
         written, name = renamed[0]
         said.append(
-            f"{_counted(len(renamed), 'image')} found under another name, the first {written!r} as {name!r}"
+            f"{counted(len(renamed), 'image')} found under another name, the first {written!r} as {name!r}"
         )
     if unlabelled_tests:
         said.append(
-            f"{_counted(unlabelled_tests, 'row')} of the test or val side left out, for want of a label"
+            f"{counted(unlabelled_tests, 'row')} of the test or val side left out, for want of a label"
         )
     if table.passed_over:
         kinds = ", ".join(f"{kind} ({n})" for kind, n in table.passed_over.items())
         said.append(f"passed over, as they are no images: {kinds}")
     return said
-
-
-def _counted(n: int, what: str) -> str:
-    return f"1 {what}" if n == 1 else f"{n:,} {what}s"

@@ -106,12 +106,12 @@ def _keys(paths: list[str], cache: Path | None) -> dict[str, str]:
     """Digest of every file that can be read; what cannot is said when it is encoded."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from fewshot_flair.bank.memo import KeyMemo
+    from fewshot_flair.bank.memo import KeyMemo, memo_file
     from fewshot_flair.cache import cache_folder
 
-    root = cache or cache_folder()
-    root.mkdir(parents=True, exist_ok=True)
-    memo = KeyMemo(root / "paths.sqlite")
+    file = memo_file((cache or cache_folder()) / "banks" / "any")  # the memo of all its banks
+    file.parent.mkdir(parents=True, exist_ok=True)
+    memo = KeyMemo(file)
     with ThreadPoolExecutor(2) as threads:
         found = memo.keys(paths, threads.map)
     memo.close()

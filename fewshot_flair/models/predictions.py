@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.report.wording import counted
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import numpy as np
 from fewshot_flair.evaluation import METRICS
 from fewshot_flair.evaluation.metrics import expected_calibration_error
 from fewshot_flair.report import drawing, plots
-from fewshot_flair.report.wording import counted
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

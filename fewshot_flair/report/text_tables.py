@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewshot_flair.evaluation import METRICS
-from fewshot_flair.report.wording import bold_means, counted, unit, with_interval
+from fewshot_flair.report.wording import bold_means, unit, with_interval
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd

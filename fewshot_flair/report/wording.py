@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["bold_means", "counted", "percent_range", "percentage", "unit", "with_interval"]
+from fewshot_flair.words import counted
+
+__all__ = ["bold_means", "percent_range", "percentage", "unit", "with_interval"]
 
 FEWEST_TOLD_APART = 6
 """With fewer draws no difference has p below 5 % by the exact signed-rank test: 2 / 2⁵ is 6 %."""
 
 LIMITS = {"quadratic_kappa": (-1.0, 1.0), "macro_auroc": (0.0, 1.0), "brier_score": (0.0, 2.0)}
 """What a metric can be, of those that are no shares."""
-
-
-def counted(n: int, noun: str) -> str:
-    """A number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "shot"), counted(4, "shot")
-    ('1 shot', '4 shots')
-    """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def unit(metric: str) -> str:

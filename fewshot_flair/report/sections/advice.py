@@ -10,7 +10,8 @@ import numpy as np
 from fewshot_flair.evaluation import interval_over_seeds
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.summary import Block
-from fewshot_flair.report.wording import counted, percent_range
+from fewshot_flair.report.wording import percent_range
+from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content"]
 

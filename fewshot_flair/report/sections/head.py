@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.report.context import Context
-from fewshot_flair.report.wording import counted
+from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content"]
 

@@ -8,7 +8,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.provenance import Provenance
 from fewshot_flair.experiment.results import RunRecord, StudyResults
 from fewshot_flair.report.context import Context
-from fewshot_flair.report.wording import counted
+from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content", "reviewers_questions"]
 

@@ -10,7 +10,8 @@ from fewshot_flair.report.figures import block_figures
 from fewshot_flair.report.files import kept_figure
 from fewshot_flair.report.summary import Block
 from fewshot_flair.report.text_tables import text_tables
-from fewshot_flair.report.wording import bold_means, counted, percent_range, unit, with_interval
+from fewshot_flair.report.wording import bold_means, percent_range, unit, with_interval
+from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content"]
 

@@ -57,7 +57,7 @@ def study(to: Console, results: StudyResults) -> None:
     from fewshot_flair.report.summary import blocks
 
     n_draws = results.rows["seed"].nunique()
-    found = list(blocks(results))
+    found = blocks(results)
     over = ""
     unbounded = to.options.update(width=10_000)
     for block in found:

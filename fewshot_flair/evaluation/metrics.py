@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["METRICS", "Metric", "Score", "Scores", "score", "score_draws"]
+__all__ = ["METRICS", "Metric", "Score", "Scores", "balanced_accuracy", "score", "score_draws"]
 
 SMALLEST = 1e-15
 """Probability of the true class below which the log loss does not look."""
@@ -261,3 +261,14 @@ def _auroc(positive: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[
     last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
     twice_ranks = np.where(positive[order], first + last, 0).sum(axis=1)  # ranks from 0
     return (twice_ranks - n_positive * (n_positive - 1)) / (2 * n_positive * (n - n_positive))
+
+
+def balanced_accuracy(y_true: NDArray[np.int64], y_pred: NDArray[np.int64]) -> float:
+    """Mean recall of the classes that are in the test set, of predicted classes alone.
+
+    Parameters
+    ----------
+    y_true, y_pred : int arrays of shape (n,)
+        The truth, and what was predicted.
+    """
+    return float(np.mean([(y_pred[y_true == c] == c).mean() for c in np.unique(y_true)]))

@@ -59,13 +59,16 @@ def plan_tasks(
     """
     tasks = []
     digests = {key: clinic.digests for key, clinic in clinics.items()}
+    usable = {
+        key: usable_adapters(study.adapters, has_text=clinic.text is not None)[0]
+        for key, clinic in clinics.items()
+    }
     for cell in study.cells():
         where = (cell.data, cell.encoder, cell.prompts)
-        clinic = clinics[where]
-        if cell.adapter not in usable_adapters(study.adapters, has_text=clinic.text is not None)[0]:
+        if cell.adapter not in usable[where]:
             continue
         path = out / "cells" / f"{_key(study, cell, digests[where])}.json"
-        tasks.append(Task(cell, clinic, study, path, device))
+        tasks.append(Task(cell, clinics[where], study, path, device))
     if not tasks:
         labels = ", ".join(spec.label for spec in study.adapters)
         raise InputError(

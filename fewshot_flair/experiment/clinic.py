@@ -161,6 +161,10 @@ class Clinic:
         features[pooled] = self.pool.read(kind, rows[pooled] - n)
         return features
 
+    def unlabelled(self, adapter: Adapter, kind: str) -> NDArray[np.float32] | None:
+        """The pool's features for an adapter that learns from them; None for others, or without a pool."""
+        return self.pool.read(kind) if adapter.uses_unlabeled and self.pool is not None else None
+
     def create(self, spec: AdapterSpec) -> Adapter:
         """The adapter of a spec, with this clinic's text prototypes and, if it needs one, text tower."""
         from fewshot_flair.adapters import create_adapter, get_adapter_class

@@ -68,8 +68,11 @@ class CellResult:
         kept = read_signed(path)
         if not isinstance(kept, dict) or kept.pop("format", None) != FORMAT:
             raise InputError(f"{path} was written by another version")
-        arrays = {name: np.array(kept[name], dtype=np.float64) for name in ("confusion", "reliability")}
-        return cls(**(kept | arrays | {"patient_interval": tuple(kept["patient_interval"])}))
+        try:
+            arrays = {name: np.array(kept[name], dtype=np.float64) for name in ("confusion", "reliability")}
+            return cls(**(kept | arrays | {"patient_interval": tuple(kept["patient_interval"])}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} holds no cell of a study ({error!r:.200})") from error
 
     def named(self, names: Mapping[str, Any]) -> CellResult:
         """The same with the names of a cell."""
@@ -182,7 +185,7 @@ class RunRecord(_Record):
             raise InputError(f"{path} is damaged ({where}: {first['msg']}); run it again") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyResults:
     """A finished study.
 

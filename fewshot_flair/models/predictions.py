@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.words import counted
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fewshot_flair.adapters import Adapter
-    from fewshot_flair.bank import FeatureBank
     from fewshot_flair.data import SkippedRow
 
 __all__ = ["Predictions", "check_table", "find_photographs", "predict_table", "with_notes"]
@@ -124,25 +124,23 @@ def check_table(out: Path) -> None:
         raise InputError(f"--out {out}: this file holds something other than predictions; give another name")
 
 
-def predict_table(
-    adapter: Adapter, images: Sequence[str], keys: Sequence[str], bank: FeatureBank
-) -> pd.DataFrame:
+def predict_table(adapter: Adapter, images: Sequence[str], features: NDArray[np.float32]) -> pd.DataFrame:
     """One row for each image: its name, the predicted class, its probability, and all of them.
 
     Parameters
     ----------
-    images, keys : sequences of n str
-        What the table calls each image, and its key in `bank`.
+    images : sequence of n str
+        What the table calls each image.
+    features : float32 array of shape (n, D)
+        Of the kind that the adapter takes (see `kind_at_hand`).
     """
     import pandas as pd
 
     from fewshot_flair.adapters.base import softmax
-    from fewshot_flair.experiment.clinic import kind_at_hand
 
-    if not len(keys):
+    if not len(images):
         return pd.DataFrame(columns=[*COLUMNS, *(f"probability_{name}" for name in adapter.columns_)])
-    logits = adapter.logits(bank.read(keys, kind_at_hand(adapter.features, bank.feature_dims)))
-    probabilities = softmax(logits)
+    probabilities = softmax(adapter.logits(features))
     classes = [str(name) for name in adapter.columns_]  # grades in their order
     table = pd.DataFrame(probabilities, columns=[f"probability_{name}" for name in classes])
     best = probabilities.argmax(axis=1)

@@ -54,8 +54,7 @@ def refit(clinic: Clinic, spec: AdapterSpec, device: str = "cpu") -> Adapter:
     adapter = clinic.create(spec).set_params(device=device)
     kind = clinic.feature_kind(adapter.features)
     labels = [clinic.classes[code] for code in clinic.train.y]
-    free = clinic.pool.read(kind) if adapter.uses_unlabeled and clinic.pool is not None else None
-    return adapter.fit(clinic.train.read(kind), labels, X_unlabeled=free)
+    return adapter.fit(clinic.train.read(kind), labels, X_unlabeled=clinic.unlabelled(adapter, kind))
 
 
 def refit_all(
@@ -83,28 +82,29 @@ def refit_all(
     from fewshot_flair.models.storage import save_adapter
 
     progress("cross-validation on the training rows")
-    scores = cross_validate(clinic, specs, device=device)
+    scores, folds = cross_validate(clinic, specs, device=device)
     shutil.rmtree(out / "adapters", ignore_errors=True)
-    saved, tables, logits = {}, [], {}
+    saved, tables, predicted = {}, [], {}
     for spec in specs:
         progress(f"{spec.label} on all training rows")
         adapter = refit(clinic, spec, device)
         folder = Path("adapters") / folder_name(spec.label)
         save_adapter(adapter, out / folder, extra=_for_use(clinic, choice))
-        table = predict_table(adapter, clinic.test.images, clinic.test.keys, clinic.test.bank)
+        features = clinic.test.read(clinic.feature_kind(adapter.features))
+        table = predict_table(adapter, clinic.test.images, features)
         table.insert(1, "label", [clinic.classes[code] for code in clinic.test.y])
         table.insert(2, "adapter", spec.label)
         tables.append(table)
         probabilities = table.iloc[:, -len(clinic.classes) :].to_numpy(dtype=np.float64)
-        logits[spec.label] = probabilities.argmax(axis=1)
+        predicted[spec.label] = probabilities.argmax(axis=1)
         saved[spec.label] = Saved(
             folder=folder.as_posix(),
             training_images=len(clinic.train),
             cross_validation=scores.get(spec.label),
             test=_figures(clinic, probabilities),
         )
-    default, rule = choose_default(scores, list(saved))
-    verdict = _verdict(clinic, default, saved, logits)
+    default, rule = choose_default(scores, list(saved), folds)
+    verdict = _verdict(clinic, default, predicted)
     return Refits(saved, default, rule, verdict, pd.concat(tables, ignore_index=True))
 
 
@@ -133,34 +133,29 @@ def _figures(clinic: Clinic, probabilities: NDArray[np.float64]) -> TestFigures:
     )
 
 
-def _verdict(
-    clinic: Clinic, default: str, saved: dict[str, Saved], predicted: dict[str, NDArray[np.int64]]
-) -> str:
+def _verdict(clinic: Clinic, default: str, predicted: dict[str, NDArray[np.int64]]) -> str:
     """Whether the default adapter beats zero-shot on the test rows, patients resampled."""
-    from fewshot_flair.evaluation import paired_bootstrap
+    from fewshot_flair.evaluation import balanced_accuracy, paired_bootstrap
     from fewshot_flair.experiment.spec import AdapterSpec
 
     if clinic.text is None:
         return ""
-    if "zero-shot" not in predicted:
-        zero = refit(clinic, AdapterSpec("zero-shot"))
-        kind = clinic.feature_kind(zero.features)
-        predicted["zero-shot"] = zero.logits(clinic.test.read(kind)).argmax(axis=1)
     if default == "zero-shot":
         return (
             "No adapter is better than zero-shot in cross-validation on the training rows: adaptation is not shown "
             "to help here."
         )
+    if "zero-shot" not in predicted:
+        zero = refit(clinic, AdapterSpec("zero-shot"))
+        kind = clinic.feature_kind(zero.features)
+        predicted["zero-shot"] = zero.logits(clinic.test.read(kind)).argmax(axis=1)
     y, n = clinic.test.y, len(clinic.classes)
-    recall = [
-        [(predicted[name][y == c] == c).mean() for c in np.unique(y)] for name in (default, "zero-shot")
-    ]
-    gain = float(np.mean(recall[0]) - np.mean(recall[1]))
+    ours, zero_shot = (balanced_accuracy(y, predicted[name]) for name in (default, "zero-shot"))
     low, high = paired_bootstrap(y, predicted[default], predicted["zero-shot"], clinic.test.patients, n)
     unit = "patients" if clinic.provenance.names_patients else "images"
     by = (
-        f"{default} has {100 * np.mean(recall[0]):.1f} % balanced accuracy on the test rows, zero-shot "
-        f"{100 * np.mean(recall[1]):.1f} % (difference {100 * gain:+.1f}, 95 % over test {unit} "
+        f"{default} has {100 * ours:.1f} % balanced accuracy on the test rows, zero-shot "
+        f"{100 * zero_shot:.1f} % (difference {100 * (ours - zero_shot):+.1f}, 95 % over test {unit} "
         f"{100 * low:+.1f} to {100 * high:+.1f})"
     )
     if low > 0:

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from fewshot_flair.encoders import list_encoders, load_encoder
+from fewshot_flair.encoders import list_encoders
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.clinic import kind_at_hand
+from fewshot_flair.experiment.design import EncoderChoice
 from fewshot_flair.experiment.folder import folder_name
+from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.results import RunRecord
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.models.predictions import Predictions, find_photographs, predict_table, with_notes
@@ -19,6 +24,7 @@ from fewshot_flair.models.storage import load_adapter
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
+    from fewshot_flair.bank import FeatureBank
     from fewshot_flair.encoders.base import Encoder
     from fewshot_flair.experiment.encoding import Encoding
 
@@ -33,15 +39,18 @@ class SavedModel:
     ----------
     name : str
         Its folder's name.
-    recorded : dict
-        The encoder: name, fingerprint, and how it is loaded.
+    made_by : EncoderMade
+        The encoder of the features that it was fitted on.
+    choice : EncoderChoice
+        How that encoder is loaded.
     trained_on : set of str
         Keys (digests) of the photographs that it was fitted on; empty where the run is not at hand.
     """
 
     name: str
     adapter: Adapter
-    recorded: dict[str, Any]
+    made_by: EncoderMade
+    choice: EncoderChoice
     training_images: int
     data: str
     trained_on: frozenset[str]
@@ -58,16 +67,17 @@ class SavedModel:
         folder = run if (run / "adapter.json").is_file() and name is None else _adapter_folder(run, name)
         adapter, extra = load_adapter(folder)
         try:
-            recorded, images, data = extra["encoder"], int(extra["training_images"]), str(extra["data"])
-            names = {key: str(recorded[key]) for key in ("name", "fingerprint_id")}
-            how = {key: recorded["load"][key] for key in ("name", "text_encoder", "precision", "fast")}
+            made = dict(extra["encoder"])
+            choice = EncoderChoice.model_validate(made.pop("load"))
+            encoder = EncoderMade.model_validate(made)
+            images, data = int(extra["training_images"]), str(extra["data"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{folder} was not saved by a run, which records the encoder with it ({error!r}); give a run's folder"
+                f"{folder} was not saved by a run, which records the encoder with it ({error!r:.200}); give a run's "
+                "folder"
             ) from error
-        recorded = {**recorded, **names, "load": {**recorded["load"], **how}}
         splits = (run if (run / "splits.csv").is_file() else folder.parent.parent) / "splits.csv"
-        return cls(folder.name, adapter, recorded, images, data, _trained_on(splits))
+        return cls(folder.name, adapter, encoder, choice, images, data, _trained_on(splits))
 
     def predict(
         self,
@@ -97,7 +107,7 @@ class SavedModel:
         from fewshot_flair.bank import FeatureBank, extract
 
         paths, passed_over = find_photographs(given)
-        loaded = self._same_encoder(encoder, text_encoder, how.device)
+        loaded = self._same_encoder(encoder, text_encoder, how)
         bank = FeatureBank.open(how.cache, loaded)
         with steps.extraction(loaded.name) as progress:
             done = extract(
@@ -111,7 +121,7 @@ class SavedModel:
             )
         readable = [str(path) for path in paths if str(path) in done.keys]
         keys = [done.keys[path] for path in readable]
-        table = predict_table(self.adapter, readable, keys, bank)
+        table = predict_table(self.adapter, readable, self._features(bank, keys))
         notes = ["was among the training photographs" if key in self.trained_on else "" for key in keys]
         return Predictions(with_notes(table, notes, done.skipped, passed_over), done.skipped, passed_over)
 
@@ -123,27 +133,29 @@ class SavedModel:
         for path in files:
             found = import_features(path, how.cache, text=self.adapter.text)
             source = made_by(found)
-            if source.fingerprint_id != self.recorded["fingerprint_id"]:
+            if source.fingerprint_id != self.made_by.fingerprint_id:
                 raise InputError(
                     f"{path.name} holds features of another model than this adapter was fitted on "
-                    f"({self.recorded['name']}){self._difference(source.fingerprint)}"
+                    f"({self.made_by.name}): {self._difference(source.fingerprint)}"
                 )
-            table = predict_table(self.adapter, row_names(path, found), found.keys, found.bank)
+            table = predict_table(
+                self.adapter, row_names(path, found), self._features(found.bank, found.keys)
+            )
             notes = ["was among the training rows" if key in self.trained_on else "" for key in found.keys]
             tables.append(with_notes(table, notes))
         return pd.concat(tables, ignore_index=True)
 
+    def _features(self, bank: FeatureBank, keys: Sequence[str]) -> NDArray[np.float32]:
+        return bank.read(keys, kind_at_hand(self.adapter.features, bank.feature_dims))
+
     def _difference(self, fingerprint: Mapping[str, Any]) -> str:
-        """In what two fingerprints differ, where the run recorded its own."""
         from fewshot_flair.bank.source import differences
 
-        mine = self.recorded.get("fingerprint")
-        return f": {differences(mine, fingerprint)}" if isinstance(mine, dict) else ""
+        return differences(self.made_by.fingerprint, fingerprint)
 
-    def _same_encoder(self, name: str | None, text: str | None, device: str) -> Encoder:
+    def _same_encoder(self, name: str | None, text: str | None, how: Encoding) -> Encoder:
         """Load the run's encoder; refuse another, whose features the adapter would misread."""
-        how = self.recorded["load"]
-        asked = how.get("load") or how["name"]
+        asked = self.choice.asked
         if asked == FEATURES:
             raise InputError(
                 "this adapter was fitted on features that came without their model; give it an .npz of the new "
@@ -154,18 +166,13 @@ class SavedModel:
             raise InputError(
                 f"this adapter was fitted with the encoder {asked!r}; leave --encoder {name} out"
             )
-        loaded = load_encoder(
-            name or asked,
-            text_encoder=text or how["text_encoder"],
-            device=device,
-            precision=how["precision"],
-            fast=how["fast"],
-        )
-        if loaded.fingerprint_id != self.recorded["fingerprint_id"]:
+        moved = {"load": name or asked, "text_encoder": text or self.choice.text_encoder}
+        loaded = how.encoder(self.choice.model_copy(update=moved))
+        if loaded.fingerprint_id != self.made_by.fingerprint_id:
             raise InputError(
                 f"encoder {name or asked!r} is not the one this adapter was fitted with "
-                f"({self.recorded['name']}, fingerprint {self.recorded['fingerprint_id'][:12]}; this one has "
-                f"{loaded.fingerprint_id[:12]}){self._difference(loaded.fingerprint)}; give the same weights, "
+                f"({self.made_by.name}, fingerprint {self.made_by.fingerprint_id[:12]}; this one has "
+                f"{loaded.fingerprint_id[:12]}): {self._difference(loaded.fingerprint)}; give the same weights, "
                 "preparation and precision with --encoder, or adapt again"
             )
         return loaded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -92,8 +93,21 @@ class Block:
         return next(a for a in self.adapters if self.entries[a, column].best), shots
 
 
-def blocks(results: StudyResults, metric: str = "balanced_accuracy") -> Iterator[Block]:
-    """The study's tables, in its order; also those whose every mean is NaN, as `defined_blocks` tells."""
+_BLOCKS: WeakKeyDictionary[StudyResults, dict[str, list[Block]]] = WeakKeyDictionary()
+
+
+def blocks(results: StudyResults, metric: str = "balanced_accuracy") -> list[Block]:
+    """The study's tables, in its order; also those whose every mean is NaN, as `defined_blocks` tells.
+
+    They are computed once for each results and metric: the terminal and the report show the same.
+    """
+    kept = _BLOCKS.setdefault(results, {})
+    if metric not in kept:
+        kept[metric] = list(_blocks(results, metric))
+    return kept[metric]
+
+
+def _blocks(results: StudyResults, metric: str) -> Iterator[Block]:
     intervals = {
         tuple(cell.names[name] for name in [*SETTING, "adapter"]): cell.patient_interval
         for cell in results.cells
@@ -140,7 +154,7 @@ def defined_blocks(
     InputError
         If no table has one.
     """
-    every = list(blocks(results, metric))
+    every = blocks(results, metric)
     defined = [block for block in every if any(not np.isnan(e.mean) for e in block.entries.values())]
     known = {block.names["data"] for block in defined}
     missing = [name for name in dict.fromkeys(block.names["data"] for block in every) if name not in known]

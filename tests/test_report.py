@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from planted import named, results_of, study_of
 
+from fewshot_flair.experiment.published import unmet_needs
 from fewshot_flair.report.drawing import adapter_styles, new_axes, percent_axis
 from fewshot_flair.report.figures import block_figures, ranking_figure
 from fewshot_flair.report.page import write_report
@@ -47,6 +48,7 @@ def report(planted_clinic, tmp_path_factory):
     )
     published = {
         "source": "a paper",
+        "needs": {"encoders": ["planted"], "seeds": 8},
         "rows": [
             {"adapter": "lp", "shots": 4, "metric": "balanced_accuracy", "value": 0.5},
             {"adapter": "lp", "shots": 64, "metric": "balanced_accuracy", "value": 0.9},
@@ -83,6 +85,18 @@ def test_published_numbers_stand_beside_measured_ones(report):
     part = text.split("Published beside measured")[1].split("</table>")[0]
     assert "50.0" in part
     assert part.count("–") == 2  # 64 shots were not measured
+
+
+def test_published_numbers_stand_beside_no_other_study(planted_clinic):
+    """Another encoder, other prompts, other draws, fewer of them: each is named."""
+    needs = {"encoders": ["flair"], "protocol": "sstext-2025", "seeds": 50, "prompts": "file"}
+    study = study_of(seeds=8).model_dump(mode="json")
+    told = planted_clinic.provenance
+    reasons = "; ".join(unmet_needs(needs, study, [told.model_copy(update={"brought": False})]))
+    for part in ("not flair", "not the paper's", "of protocol fewshot-flair", "8 draws, not 50"):
+        assert part in reasons
+    same = study | {"protocol": "sstext-2025", "seeds": list(range(50))}
+    assert unmet_needs(needs, same, [told.model_copy(update={"brought": True})]) == []
 
 
 def test_every_reviewers_question_has_an_answer(report):

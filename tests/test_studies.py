@@ -170,10 +170,17 @@ def test_a_pool_is_learned_from_and_never_counted(planted_clinic, tmp_path):
     for name, each, extra in (
         ("pool", clinic, {}),
         ("some", clinic, {"unlabelled": 20}),
+        ("fewer", clinic, {"unlabelled": 10_000}),
         ("none", alone, {}),
     ):
         study = study_of(adapters=["ss-text-u", "ss-text"], shots=[2], **extra)
-        rows = results_of(study, tmp_path / name, each).rows
+        results = results_of(study, tmp_path / name, each)
+        told = [
+            note for cell in results.cells for note in cell.notes if "unlabelled images an episode" in note
+        ]
+        assert told == ([f"{len(pool)} unlabelled images an episode, not the 10000 asked for: there are no more"]
+                        if name == "fewer" else [])  # fmt: skip
+        rows = results.rows
         found[name] = rows.pivot(index="seed", columns="adapter", values="log_loss")
         assert (rows[[f"support_{c}" for c in clinic.classes]].sum(axis=1) == 10).all()
     for other in ("some", "none"):

@@ -19,6 +19,7 @@ from fewshot_flair.experiment.scoring import evaluate_adapter
 from fewshot_flair.experiment.spec import usable_adapters
 
 if TYPE_CHECKING:
+    from fewshot_flair.episodes import Episodes
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.design import Study
     from fewshot_flair.experiment.grid import Cell
@@ -160,8 +161,18 @@ def compute(task: Task) -> CellResult:
         prior=cell.prior,
         device=task.device,
     ).named(cell.names)
+    found.notes.extend(_fewer(episodes, task.study.unlabelled_on(cell.data) if free else None))
     found.write(task.path)
     return found
+
+
+def _fewer(episodes: Episodes, wanted: int | None) -> list[str]:
+    """A word where an episode gets fewer unlabelled images than were asked for."""
+    taken = [len(rows) for rows in episodes.unlabeled or ()]
+    if not wanted or not taken or min(taken) >= wanted:
+        return []
+    range_ = f"{min(taken)}" if min(taken) == max(taken) else f"{min(taken)} to {max(taken)}"
+    return [f"{range_} unlabelled images an episode, not the {wanted} asked for: there are no more"]
 
 
 def _compute_at(place: int, task: Task) -> tuple[int, CellResult]:

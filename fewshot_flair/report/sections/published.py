@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.evaluation import METRICS
+from fewshot_flair.experiment.published import unmet_needs
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import unit
 
@@ -13,21 +14,24 @@ __all__ = ["TEMPLATE", "content"]
 TEMPLATE = """
 <h2>Published beside measured</h2>
 <p class="soft">{{ source }}</p>
-<div class="wide"><table>
+{% if reasons %}<p>Not printed, as these would be other numbers: {{ reasons | join("; ") }}.</p>{% else %}<div class="wide"><table>
 <thead><tr>{% for name in columns %}<th>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>{% endfor %}</tbody>
-</table></div>
+</table></div>{% endif %}
 """
 
 
 def content(context: Context) -> dict[str, Any] | None:
-    """Rows of published and measured values; None where the study names no published numbers.
+    """Rows of published and measured values, or why they can't be compared; None where nothing published is named.
 
     A published row that was not measured shows –; so the table also says what is still to be run.
     """
     published = context.record.published
     if not published:
         return None
+    record = context.record
+    if reasons := unmet_needs(published["needs"], record.study, record.clinics):
+        return {"source": published["source"], "reasons": reasons}
     keys = [key for key in published["rows"][0] if key not in ("metric", "value")]
     rows = []
     for row in published["rows"]:
@@ -46,4 +50,4 @@ def content(context: Context) -> dict[str, Any] | None:
             ]
         )
     columns = [*keys, "metric", "published", "measured", "difference"]
-    return {"source": published["source"], "columns": columns, "rows": rows}
+    return {"source": published["source"], "reasons": [], "columns": columns, "rows": rows}

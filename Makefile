@@ -50,5 +50,10 @@ encoders: $(VENV)
 docs: $(VENV)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Every table and picture that README.md and docs/ take from a run, made anew (recipes/figures; needs ../shared/data).
+.PHONY: figures
+figures: adapters-page
+	PYTHONPATH=recipes/figures $(BIN)/cog -r -P README.md docs/*.md
+
 clean:
 	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache

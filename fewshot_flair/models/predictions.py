@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.errors import InputError
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
     from fewshot_flair.data import SkippedRow
 
-__all__ = ["Predictions", "check_table", "find_photographs", "predict_table", "with_notes"]
+__all__ = ["Predictions", "check_table", "predict_table", "with_notes"]
 
 COLUMNS = ["image", "predicted", "probability"]
 
@@ -44,42 +43,6 @@ class Predictions:
     table: pd.DataFrame
     skipped: Sequence[SkippedRow]
     passed_over: Mapping[str, int]
-
-
-def find_photographs(given: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:
-    """Files as they are, folders as the images below them in order of name, each once; and what else is there.
-
-    A path that is not there stays in the list, as one that cannot be read. Hidden files are left out.
-
-    Returns
-    -------
-    list of Path
-    dict of str to int
-        Files in the folders that are taken for no image, by suffix.
-
-    Raises
-    ------
-    MissingFileError
-        If none of `given` is there.
-    InputError
-        If no image is among them.
-    """
-    from fewshot_flair.data.folders import look_through
-
-    if not any(path.exists() for path in given):
-        raise MissingFileError(f"photographs: no file or folder {', '.join(str(path) for path in given)}")
-    found: list[Path] = []
-    others: Counter[str] = Counter()
-    for path in given:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        images, rest = look_through(path)
-        found += images
-        others.update({kind: len(files) for kind, files in rest.items()})
-    if not found:
-        raise InputError(f"photographs: no image in {', '.join(str(path) for path in given)}")
-    return list(dict.fromkeys(found)), dict(others)
 
 
 def with_notes(

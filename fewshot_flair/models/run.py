@@ -19,7 +19,8 @@ from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.results import RunRecord
 from fewshot_flair.experiment.sources import FEATURES, holds_features
-from fewshot_flair.models.predictions import Predictions, find_photographs, predict_table, with_notes
+from fewshot_flair.models.photographs import find_photographs
+from fewshot_flair.models.predictions import Predictions, predict_table, with_notes
 from fewshot_flair.models.storage import load_adapter
 
 if TYPE_CHECKING:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fewshot_flair import __version__
 from fewshot_flair.experiment.results import StudyResults
 from fewshot_flair.files import replace_file
 from fewshot_flair.report.context import Context
@@ -45,24 +47,18 @@ def write_report(
     else:
         results, place = StudyResults.read(run), Path(run)
     context = Context.of(results, metric)
-    environment = _environment()
-    parts = []
-    for section in SECTIONS:
-        content = section.content(context)
-        if content is not None:
-            parts.append(environment.from_string(section.TEMPLATE).render(content))
-    text = environment.get_template("page.html.j2").render(
-        title=context.record.study["name"],
-        version=context.record.versions.get("fewshot-flair", ""),
-        sections=parts,
-    )
+    parts = [(section.TEMPLATE, section.content(context)) for section in SECTIONS]
+    text = render(context.record.study["name"], [(text, told) for text, told in parts if told is not None])
     replace_files(place, context.files)
     return replace_file(place / "report.html", [text.encode(errors="backslashreplace")])
 
 
-def _environment() -> Any:
+def render(title: str, sections: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """A page of sections, each a template and its content."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("fewshot_flair.report", "templates")
     # whatever comes from data (labels, file names, prompts) is text: all of it is escaped
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    parts = [environment.from_string(text).render(content) for text, content in sections]
+    return environment.get_template("page.html.j2").render(title=title, version=__version__, sections=parts)

@@ -1,7 +1,7 @@
 """What README.md and the guides show, printed as Markdown by the commands that stand beside it.
 
-`make figures` runs cog, which replaces each block between ``[[[cog …]]]`` and ``[[[end]]]`` in README.md and docs/ by what
-its call here prints. Runs lie in ``runs/figures``, so that a call that stopped goes on; features come from the cache.
+`make figures` runs cog, which replaces each block between ``[[[cog …]]]`` and ``[[[end]]]`` in README.md and docs/
+by what its call here prints. Runs lie in ``runs/figures``, so that a call that stopped goes on; features come from the cache.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def dr_clinic() -> None:
     low, high = interval(out, best, shots[-1])
     counts = json.loads((out / "run.json").read_text())["clinics"][0]["test"]["counts"]
     print(
-        f"\nAt {shots[-1]} shots the best, `{best}`, finds {healthy:.0%} of the healthy eyes, {recall['severe']:.0%} of "
-        f"the severe and\n{recall['proliferative']:.0%} of the proliferative ones. Test patients are few "
+        f"\nAt {shots[-1]} shots the best, `{best}`, finds {healthy:.0%} of the healthy eyes, {recall['severe']:.0%} "
+        f"of the severe and\n{recall['proliferative']:.0%} of the proliferative ones. Test patients are few "
         f"({' and '.join(f'{counts[grade]} {word}' for grade, word in WORDS.items())} images): its 95 % interval\n"
         f"over test patients is {100 * low:.0f} to {100 * high:.0f}."
     )
@@ -126,4 +126,8 @@ def study(on: str = "") -> None:
 
 def script(*arguments: str) -> None:
     """What a recipe's script prints, which is Markdown."""
-    print(subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    print(
+        subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+    )

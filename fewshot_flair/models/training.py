@@ -1,0 +1,107 @@
+"""The rows that adapters were fitted on, kept beside them: what a new photograph looks like among these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.files import replace_file, sha256
+
+if TYPE_CHECKING:
+    from fewshot_flair.experiment.clinic import Clinic
+
+__all__ = ["TrainingRows"]
+
+MOST_ROWS = 20_000
+BLOCK = 4096
+"""New rows that are compared at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Training rows of a run, with one kind of their features.
+
+    Attributes
+    ----------
+    features : float32 array of shape (n, D)
+    images, patients, labels : list of n str
+        As the manifest names them.
+    left_out : int
+        Rows that were not kept, as there are more than 20,000: those that were are spread evenly.
+    """
+
+    features: NDArray[np.float32]
+    images: list[str]
+    patients: list[str]
+    labels: list[str]
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, clinic: Clinic, kind: str) -> TrainingRows:
+        """The clinic's training rows with features of a kind."""
+        n = len(clinic.train)
+        rows = np.unique(np.linspace(0, n - 1, min(n, MOST_ROWS)).astype(np.int64))
+        kept = clinic.train.take(rows)
+        labels = [clinic.classes[code] for code in kept.y]
+        return cls(kept.read(kind), kept.images, kept.patients, labels, n - len(rows))
+
+    def save(self, path: Path) -> str:
+        """Write them; returns the file's hex sha256, by which `load` knows it again."""
+        from safetensors.numpy import save
+
+        told = {
+            "images": self.images,
+            "patients": self.patients,
+            "labels": self.labels,
+            "left_out": self.left_out,
+        }
+        content = save({"features": self.features}, metadata={"rows": json.dumps(told)})
+        replace_file(path, [content])
+        return sha256(content)
+
+    @classmethod
+    def load(cls, path: Path, digest: str) -> TrainingRows:
+        """Read what `save` wrote; MissingFileError or InputError where it is gone or another."""
+        from safetensors.numpy import load
+
+        if not path.is_file():
+            raise MissingFileError(f"{path} is not there; it lies beside the adapters that `adapt` saved")
+        content = path.read_bytes()
+        if sha256(content) != digest:
+            raise InputError(f"{path} is damaged or of another run; run `adapt` again")
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return cls(load(content)["features"], **json.loads(header["__metadata__"]["rows"]))
+
+    def nearest(self, features: NDArray[np.float32], most: int = 3) -> list[list[int]]:
+        """The rows that new ones are most alike, by the cosine of their features: n lists of at most `most`.
+
+        Raises
+        ------
+        InputError
+            If the features have another width.
+        """
+        if features.shape[1] != self.features.shape[1]:
+            raise InputError(f"{features.shape[1]} features; the training rows have {self.features.shape[1]}")
+        known = _unit(self.features).T
+        most = min(most, known.shape[1])
+        found: list[list[int]] = []
+        for start in range(0, len(features), BLOCK):
+            cosines = _unit(features[start : start + BLOCK]) @ known
+            found += np.argsort(-cosines, axis=1, kind="stable")[:, :most].tolist()
+        return found
+
+    def names(self, rows: Sequence[int]) -> str:
+        """Images of rows with their classes, for a table."""
+        return "; ".join(f"{self.images[row]} ({self.labels[row]})" for row in rows)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -1,0 +1,144 @@
+"""The answers of ``predict`` as one HTML page: a small picture each, first what a person should look at first."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fewshot_flair.errors import FewshotFlairError
+from fewshot_flair.files import replace_file
+from fewshot_flair.report.page import render
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["write_answers"]
+
+MOST_PICTURES = 2000
+UNUSUAL = 0.05
+"""Typicality up to which a card shows it."""
+SIDE = 220
+"""Longest side of a thumbnail, in pixels."""
+
+TEMPLATE = """
+<h1>{{ title }}</h1>
+<p>{{ told }}</p>
+{% if left %}<p class="note">{{ left }} more photographs are in the table only.</p>{% endif %}
+{% for group in groups %}
+<h2>{{ group.name }} <span class="soft">({{ group.cards | length }})</span></h2>
+<div class="cards">
+{% for card in group.cards %}
+<article>{% if card.picture %}<img src="{{ card.picture }}" alt="{{ card.image }}" loading="lazy">{% endif %}
+<h3>{{ card.image }}</h3>
+{% if card.answer %}<p><b>{{ card.answer }}</b></p>{% endif %}
+{% for line in card.lines %}<p class="soft">{{ line }}</p>{% endfor %}</article>
+{% endfor %}
+</div>
+{% endfor %}
+<style>
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 1rem; }
+@media (max-width: 480px) { .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .6rem; } }
+article { border: 1px solid var(--line); border-radius: 6px; padding: .5rem; min-width: 0; }
+article img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #000; border-radius: 4px; }
+article h3 { font-size: .85rem; margin: .4rem 0 .2rem; overflow-wrap: anywhere; font-weight: 500; }
+article p { margin: .15rem 0; font-size: .88rem; }
+</style>
+"""
+
+
+def write_answers(
+    page: Path, table: pd.DataFrame, paths: Sequence[Path | None], *, title: str, told: str
+) -> Path:
+    """Write the page: no retina or unfit first, then what is referred, then the least sure answers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `Predictions.table`.
+    paths : sequence of Path or None
+        The file of each row; None where there is none to show.
+    title, told : str
+        What the page is called, and by which model the answers are.
+
+    Returns
+    -------
+    Path
+        The page: one file, without any reference outside itself.
+    """
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    order = sorted(range(len(rows)), key=lambda i: (_group(rows[i]), _sureness(rows[i])))
+    shown = order[:MOST_PICTURES]
+    names = ["No answer", "For a person to look at", "Answered", "All answers, the least sure first"]
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for i in shown:
+        groups.setdefault(_group(rows[i]), []).append(_card(rows[i], paths[i]))
+    content = {
+        "title": title,
+        "told": told,
+        "left": len(order) - len(shown),
+        "groups": [{"name": names[key], "cards": cards} for key, cards in sorted(groups.items())],
+    }
+    return replace_file(page, [render(title, [(TEMPLATE, content)]).encode(errors="backslashreplace")])
+
+
+def _group(row: dict[str, Any]) -> int:
+    """0 where there is no answer, 1 where a person decides, 2 where the answer stands, 3 without a decision."""
+    if not isinstance(row.get("predicted"), str):
+        return 0
+    decision = row.get("decision")
+    return {"refer": 1, "answer": 2}.get(decision, 3) if isinstance(decision, str) else 3
+
+
+def _sureness(row: dict[str, Any]) -> float:
+    value = row.get("probability")
+    return float(value) if isinstance(value, float) and not np.isnan(value) else -1.0
+
+
+def _low(value: Any) -> bool:
+    return isinstance(value, float) and value <= UNUSUAL
+
+
+def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    def told(column: str, label: str = "") -> str:
+        value = row.get(column)
+        if isinstance(value, float):
+            return "" if np.isnan(value) else f"{label}{value:.2g}"
+        return f"{label}{value}" if isinstance(value, str) and value else ""
+
+    answer = f"{row['predicted']}, {row['probability']:.0%}" if _group(row) else ""
+    lines = [
+        told("reason"),
+        told("set", "cannot be told apart: ") if ";" in str(row.get("set", "")) else "",
+        told("quality", "quality: ") if row.get("quality") not in (None, "", "good") else "",
+        told("typicality", "unlike the training photographs: p = ") if _low(row.get("typicality")) else "",
+        told("note"),
+        told("patient", "patient "),
+        told("nearest", "most like "),
+    ]
+    return {
+        "image": Path(str(row["image"])).name,
+        "answer": answer,
+        "lines": [line for line in lines if line],
+        "picture": _thumbnail(path) if path is not None else "",
+    }
+
+
+def _thumbnail(path: Path) -> str:
+    """The photograph at most 220 pixels large, as a data URI; empty where it cannot be read."""
+    from PIL import Image
+
+    from fewshot_flair.images import read_image
+
+    try:
+        picture = Image.fromarray(read_image(path))
+    except (FewshotFlairError, OSError, ValueError):
+        return ""
+    picture.thumbnail((SIDE, SIDE))
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()

@@ -1,5 +1,6 @@
 from .adapters import Adapter, create_adapter, fit_episodes, list_adapters, register
 from .bank import FeatureBank, import_features
+from .conformal import create_conformal, list_conformal
 from .data import Manifest
 from .encoders import FLAIRModel, load_encoder
 from .episodes import EpisodeSampler
@@ -21,9 +22,11 @@ __all__ = [
     "Study",
     "TextPrototypes",
     "create_adapter",
+    "create_conformal",
     "fit_episodes",
     "import_features",
     "list_adapters",
+    "list_conformal",
     "load_adapter",
     "load_encoder",
     "prepare",

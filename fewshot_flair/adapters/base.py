@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fewshot_flair.adapters.batch import EpisodeBatch
 from fewshot_flair.adapters.heads import Head
+from fewshot_flair.adapters.marks import row_marks
 from fewshot_flair.adapters.pool import Pool
 from fewshot_flair.adapters.threads import one_thread
 from fewshot_flair.adapters.validation import check_features
@@ -46,6 +47,8 @@ class Adapter(ClassifierMixin, BaseEstimator):
         Width D of the features.
     head_ : Head
         What was fitted; its arrays have an episode axis of length 1.
+    marks_ : uint64 array of shape (N,)
+        By which the rows that it was fitted on are known again (see `marks.row_marks`).
     """
 
     name: ClassVar[str] = ""
@@ -56,6 +59,8 @@ class Adapter(ClassifierMixin, BaseEstimator):
     """Authors, title, venue."""
     needs_text: ClassVar[bool] = True
     """Whether it cannot do without text prototypes."""
+    needs_shots: ClassVar[bool] = True
+    """Whether its answers depend on the labelled rows."""
     uses_unlabeled: ClassVar[bool] = False
     """Whether it can learn from images without labels."""
     needs_tower: ClassVar[bool] = False
@@ -111,6 +116,7 @@ class Adapter(ClassifierMixin, BaseEstimator):
         with one_thread() if len(pool.X) < SMALL else nullcontext():
             head = self.fit_batch(pool.batch([np.arange(len(pool.X))]))
         self.head_ = check_head(self.name, head, pool)
+        self.marks_ = row_marks(pool.X)
         self.columns_ = pool.classes
         self.classes_ = np.sort(pool.classes)
         return self

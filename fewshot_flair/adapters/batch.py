@@ -66,6 +66,8 @@ class EpisodeBatch:
     unlabeled : (B, M, D) or None
     unlabeled_weight : (B, M) or None
         1 for a row, 0 for padding.
+    common : int
+        So many leading rows are the same in all episodes, with the same labels and weights.
 
     Notes
     -----
@@ -81,6 +83,7 @@ class EpisodeBatch:
     text: TextArrays | None = None
     unlabeled: Array | None = None
     unlabeled_weight: Array | None = None
+    common: int = 0
 
     @property
     def size(self) -> int:

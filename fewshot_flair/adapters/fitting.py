@@ -69,6 +69,7 @@ def fit_episodes(
     sample_weight: ArrayLike | None = None,
     classes: Sequence[Any] | None = None,
     device: str | None = None,
+    common: int = 0,
 ) -> EpisodeFits:
     """Fit an adapter on many support sets of one pool.
 
@@ -92,6 +93,8 @@ def fit_episodes(
         The columns, for an adapter without text; by default the labels of the whole pool.
     device : str, optional
         Instead of the adapter's own.
+    common : int
+        So many leading rows are the same in all episodes, which some adapters make use of.
 
     Raises
     ------
@@ -111,7 +114,8 @@ def fit_episodes(
     for start in range(0, len(drawn), size):
         part = slice(start, start + size)
         with one_thread():
-            heads.append(adapter.fit_batch(pool.batch(drawn.indices[part], others and others[part])))
+            batch = pool.batch(drawn.indices[part], others and others[part], common)
+            heads.append(adapter.fit_batch(batch))
         check_head(adapter.name, heads[-1], pool)
     return EpisodeFits(adapter, pool.classes, Head.joined(heads), time.perf_counter() - began)
 

@@ -69,6 +69,10 @@ class Head:
         """The fields that are not arrays."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.arrays()}
 
+    def take(self, episodes: slice) -> Head:
+        """The head of some of its episodes."""
+        return replace(self, **{name: array[episodes] for name, array in self.arrays().items()})
+
     @staticmethod
     def joined(heads: Sequence[Head]) -> Head:
         """One head of the episodes of several, which must be alike."""

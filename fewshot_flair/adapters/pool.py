@@ -91,7 +91,10 @@ class Pool:
         )
 
     def batch(
-        self, indices: Sequence[NDArray[np.int64]], unlabeled: Sequence[NDArray[np.int64]] | None = None
+        self,
+        indices: Sequence[NDArray[np.int64]],
+        unlabeled: Sequence[NDArray[np.int64]] | None = None,
+        common: int = 0,
     ) -> EpisodeBatch:
         """Support sets, and their unlabelled rows, as padded tensors on the device."""
         put = self.namespace.put
@@ -113,6 +116,7 @@ class Pool:
             text=self.text,
             unlabeled=None if u is None else put(u),
             unlabeled_weight=None if u_weight is None else put(u_weight),
+            common=common,
         )
 
     def _gathered(self, rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray, NDArray, NDArray[np.int64]]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from array_api_compat import device
+
 from fewshot_flair.adapters.batch import EpisodeBatch
 from fewshot_flair.adapters.namespaces import Array
 
-__all__ = ["Columns", "Span", "search_space"]
+__all__ = ["Columns", "CommonSpan", "Span", "search_space"]
 
 
-def search_space(batch: EpisodeBatch, start: Array) -> Span | Columns:
+def search_space(batch: EpisodeBatch, start: Array) -> CommonSpan | Span | Columns:
     """The cheaper place for weights that start at `start` (B, C, D) and learn from the unit shots."""
     size = batch.n_shots + batch.n_classes
+    if batch.common and batch.common == batch.n_shots - 1:
+        return CommonSpan(batch.xp, batch.unit_x, start)
     if size * size <= 2 * batch.n_shots * batch.n_features:
         return Span(batch.xp, batch.unit_x, start)
     return Columns(batch.xp, batch.unit_x, start)
@@ -48,6 +52,43 @@ class Span:
     def weights(self, coefficients: Array) -> Array:
         """The weights (B, C, D)."""
         return coefficients @ self._basis
+
+
+class CommonSpan:
+    """Coefficients (B, C, C + N) as in `Span`, where all shots but an episode's last are the same in all episodes.
+
+    Products with the starting points and shots in common are one product of two matrices; the last shot's are added.
+    """
+
+    def __init__(self, xp: Any, x: Array, start: Array) -> None:
+        self._xp, self._n = xp, x.shape[1]
+        self._own = x[:, -1:]
+        self._common = xp.concat([start[0], x[0, :-1], xp.zeros_like(x[0, :1])], axis=0)
+        self._gram = self._common @ xp.matrix_transpose(self._common)
+        self._with_own = self._own @ xp.matrix_transpose(self._common)
+        self._with_own[:, :, -1] = xp.vecdot(self._own, self._own)
+        size, n_classes = x.shape[0], start.shape[1]
+        self.origin = xp.zeros((size, n_classes, n_classes + self._n), dtype=x.dtype, device=device(x))
+        for c in range(n_classes):
+            self.origin[:, c, c] = 1
+
+    def products(self, coefficients: Array) -> tuple[Array, Array]:
+        """Products of weights and shots, (B, C, N), and squared norms of the weights, (B, C, 1)."""
+        xp = self._xp
+        size, n_classes, width = coefficients.shape
+        found = xp.reshape(xp.reshape(coefficients, (-1, width)) @ self._gram, (size, n_classes, width))
+        found += coefficients[:, :, -1:] * self._with_own
+        found[:, :, -1] = xp.vecdot(coefficients, self._with_own)
+        squares = xp.vecdot(coefficients, found)[:, :, None]
+        return found[:, :, n_classes:], squares
+
+    def add(self, velocity: Array, slope: Array) -> None:
+        """Add the shots times `slope` (B, C, N) to `velocity`, in place."""
+        velocity[:, :, -self._n :] += slope
+
+    def weights(self, coefficients: Array) -> Array:
+        """The weights (B, C, D)."""
+        return coefficients @ self._common + coefficients[:, :, -1:] * self._own
 
 
 class Columns:

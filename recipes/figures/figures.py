@@ -1,7 +1,8 @@
 """What README.md and the guides show, printed as Markdown by the commands that stand beside it.
 
 `make figures` runs cog, which replaces each block between ``[[[cog …]]]`` and ``[[[end]]]`` in README.md and docs/
-by what its call here prints. Runs lie in ``runs/figures``, so that a call that stopped goes on; features come from the cache.
+by what its call here prints. Runs lie in ``runs/figures``, so that a call that stopped goes on; features come from
+the cache.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ class ZeroShot(Adapter):
     """The text prototypes as they are; the shots are not looked at."""
 
     name = "zero-shot"
+    needs_shots = False
     class_balanced = True
     summary = "the text prototypes alone; shots are not used"
     paper = "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021"

@@ -1,0 +1,69 @@
+"""Cross-conformal prediction (CV+): every row calibrates a fit without its patient.
+
+Romano, Sesia and Candès, "Classification with Valid and Adaptive Coverage", NeurIPS 2020, section 2.3;
+Barber et al., "Predictive Inference with the Jackknife+", Annals of Statistics 2021.
+
+    y is in the set of x  ⟺  #{i : s_i < s^(−k(i))(x, y)} < (1 − α)(n + 1)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fewshot_flair.adapters import Adapter, fit_episodes
+from fewshot_flair.conformal.base import CONFORMAL, Conformal, class_probabilities
+from fewshot_flair.conformal.folds import patient_folds
+from fewshot_flair.errors import InputError
+
+
+@CONFORMAL.register
+class Cross(Conformal):
+    """All rows both fit and calibrate; no patient is on both sides of a fit.
+
+    Parameters
+    ----------
+    folds : int
+        At least 2; fewer where there are fewer patients.
+    """
+
+    name = "cross"
+    summary = "every row calibrates a fit without its patient: nothing is spared for calibration"
+    paper = "Romano, Sesia and Candès, Classification with Valid and Adaptive Coverage, NeurIPS 2020"
+    guarantee = "at least 1 − 2 alpha of new rows, about 1 − alpha in practice"
+    kept = ("scores_", "fold_")
+
+    def __init__(self, adapter: Adapter, *settings: Any, folds: int = 5, **more: Any) -> None:
+        super().__init__(adapter, *settings, **more)
+        if folds < 2:
+            raise InputError(f"{self.name}: folds is {folds!r}; give at least 2")
+        if self.quantile != "exact":
+            raise InputError(f"{self.name} counts ranks, and interpolates no quantile: leave quantile out")
+        self.folds = folds
+
+    def calibrate(self, X: NDArray, y: NDArray[np.int64], u: NDArray[np.float64], groups: NDArray) -> None:
+        """One fit a fold, all in one batch, and the scores of the rows that it has not seen."""
+        self.fold_ = patient_folds(y, groups, self.folds, self.random_state)
+        used = np.arange(self.fold_.max() + 1)
+        episodes = [np.flatnonzero(self.fold_ != k) for k in used]
+        self.head_ = fit_episodes(self.adapter, X, y, episodes, classes=range(len(self.columns_))).head
+        unseen = class_probabilities(self.head_, X)[self.fold_, np.arange(len(X))]
+        self.scores_ = self.score.labelled(unseen, y, u)
+        self.n_calibration_ = len(X)
+        self._warn_of_few(len(X))
+
+    def contains(self, X: NDArray, u: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Classes that fit no worse than enough of the calibration rows, each by the fit without it."""
+        assert self.head_ is not None
+        candidates = self.score.candidates(class_probabilities(self.head_, X), u)
+        smaller = np.zeros(candidates.shape[1:], dtype=np.int64)
+        for k, own in enumerate(candidates):
+            smaller += np.searchsorted(np.sort(self.scores_[self.fold_ == k]), own, side="left")
+        return smaller < np.ceil((len(self.scores_) + 1) * (1 - self.alpha) - 1e-9)
+
+    def probabilities(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Mean over the folds' fits: (n, C)."""
+        assert self.head_ is not None
+        return class_probabilities(self.head_, self._rows(X)).mean(axis=0)

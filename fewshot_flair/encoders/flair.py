@@ -214,7 +214,7 @@ class FLAIRModel(TowerEncoder):
             **self._files,
             "config": self.config.to_dict(),
             "preparation": self.preparation.to_dict(),
-            "precision": self.precision,
+            **self.arithmetic,
         }
 
     def __call__(

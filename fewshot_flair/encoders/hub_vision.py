@@ -101,7 +101,7 @@ class HubVision(TowerEncoder):
             "model": "hf",
             **self._files,
             "preparation": self.preparation.to_dict(),
-            "precision": self.precision,
+            **self.arithmetic,
         }
 
     @cached_property
@@ -216,5 +216,7 @@ class HubVision(TowerEncoder):
         if self._is_masked:
             # The order that patches are shuffled to; it would be drawn, and move the features by rounding.
             patches: Any = tower.get_submodule("embeddings.patch_embeddings")
-            options["noise"] = torch.arange(patches.num_patches, device=pixels.device).expand(len(pixels), -1)
+            options["noise"] = torch.arange(patches.num_patches, device=pixels.device).expand(
+                pixels.shape[0], -1
+            )
         return tower(pixel_values=pixels, **options)

@@ -102,7 +102,7 @@ class PublishedEncoder(TowerEncoder):
             "model": self.name,
             **self._files,
             "preparation": self.preparation.to_dict(),
-            "precision": self.precision,
+            **self.arithmetic,
         }
 
     @abstractmethod

@@ -11,7 +11,7 @@ from fewshot_flair.report.context import Context
 from fewshot_flair.report.files import replace_files
 from fewshot_flair.report.sections import SECTIONS
 
-__all__ = ["write_report"]
+__all__ = ["environment", "write_report"]
 
 
 def write_report(
@@ -45,13 +45,13 @@ def write_report(
     else:
         results, place = StudyResults.read(run), Path(run)
     context = Context.of(results, metric)
-    environment = _environment()
+    pages = environment()
     parts = []
     for section in SECTIONS:
         content = section.content(context)
         if content is not None:
-            parts.append(environment.from_string(section.TEMPLATE).render(content))
-    text = environment.get_template("page.html.j2").render(
+            parts.append(pages.from_string(section.TEMPLATE).render(content))
+    text = pages.get_template("page.html.j2").render(
         title=context.record.study["name"],
         version=context.record.versions.get("fewshot-flair", ""),
         sections=parts,
@@ -60,7 +60,8 @@ def write_report(
     return replace_file(place / "report.html", [text.encode(errors="backslashreplace")])
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """Jinja's environment of the pages: everything from data is escaped, an unknown name is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("fewshot_flair.report", "templates")

@@ -27,7 +27,7 @@ __all__ = ["IMAGE", "Run", "Vision", "open_graph", "write_graph"]
 IMAGE = "image"
 """The name of a graph's input."""
 _ONE_FILE = 2**30
-"""So many numbers and more have their own file beside the graph, which may have 2 GiB."""
+"""Numbers of so many bytes and more have their own file beside the graph, which may have 2 GiB."""
 _WRITERS = ("onnx", "onnxscript")
 
 Run = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]

@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 
 from fewshot_flair import load_adapter, load_encoder, save_adapter
 from fewshot_flair.adapters import Head
-from fewshot_flair.adapters.namespaces import to_numpy
 from fewshot_flair.encoders import base
 from fewshot_flair.errors import FewshotFlairError, InputError
 from fewshot_flair.experiment import Study, run_study
@@ -25,7 +24,7 @@ from fewshot_flair.models.run import SavedModel
 pytest.importorskip("onnxscript", reason="graphs need the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="graphs are checked by onnxruntime (extra onnx)")
 
-HEADS = ["zero-shot", "logistic", "tip-adapter", "clip-adapter", "proker", "gda"]
+HEADS = ["zero-shot", "logistic", "tip-adapter", "clip-adapter", "gda"]
 """A head of each kind, and each of the encoder's features."""
 GRADES = {
     "no diabetic retinopathy": "<b>none</b>",
@@ -82,7 +81,7 @@ def photographs(dr_clinic):
 def test_a_graph_gives_our_logits_on_real_photographs(run, photographs, tmp_path, name):
     found = export_model(run, tmp_path / "out", adapter=name)
     assert found.photographs >= 3
-    assert found.difference <= 1e-4 + 1e-6 * found.largest_logit
+    assert found.difference <= max(1e-4, 3e-6 * found.largest_logit)
     model, encoder = SavedModel.open(run, name), load_encoder("mini")
     kind = "embedding" if model.adapter.n_features_in_ == encoder.feature_dims["embedding"] else "backbone"
     features = getattr(encoder.encode_images(photographs), kind)
@@ -91,7 +90,8 @@ def test_a_graph_gives_our_logits_on_real_photographs(run, photographs, tmp_path
     batch = np.stack([encoder.prepare(path) for path in photographs])
     for rows in (slice(0, 1), slice(0, 4)):
         logits, feature = session.run(["logits", "feature"], {"image": batch[rows]})
-        np.testing.assert_allclose(logits, ours[rows], atol=1e-4, rtol=1e-6)
+        apart = np.abs(logits - ours[rows]).max(axis=1)
+        assert (apart <= np.maximum(1e-4, 3e-6 * np.abs(ours[rows]).max(axis=1))).all()
         np.testing.assert_allclose(feature, features[rows], atol=1e-5, rtol=1e-5)
     told = json.loads((tmp_path / "out" / "model.json").read_text())
     assert told["classes"] == [str(label) for label in model.adapter.columns_]
@@ -125,7 +125,7 @@ class NumpyHead(Head):
     weights: np.ndarray
 
     def _logits(self, x):
-        return (to_numpy(x) @ self.weights[0].T)[None]
+        return (x.astype(np.float32) @ self.weights[0].T)[None]
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def main() -> None:
         )
         folder = save_network(FLAIRNetwork(FLAIRConfig(), text), Path(scratch) / "flair", VOCABULARY)
         if args.engines:
-            engines(console, folder, small[:8], args.engines)
+            engines(console, folder, small[:4], args.engines)
             return
         rows = {
             "full resolution": show(

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fewshot_flair.encoders.base import check_engine
-from fewshot_flair.encoders.tower import TowerEncoder
 from fewshot_flair.errors import InputError
 
 __all__ = ["IMAGE", "Run", "Vision", "open_graph", "write_graph"]
@@ -35,15 +34,15 @@ Run = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 class Vision(nn.Module):
-    """An encoder's `forward` as a module, whose parameters tracing finds."""
+    """An encoder's `forward` as a module, whose parameters tracing finds: those of its tower."""
 
-    def __init__(self, encoder: TowerEncoder) -> None:
+    def __init__(self, tower: nn.Module, encode: Callable[[Tensor], tuple[Tensor, ...]]) -> None:
         super().__init__()
-        self.tower, self.encoder = encoder._vision, encoder
+        self.tower, self.encode = tower, encode
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Pixels float32 [B, 3, S, S] to the features, float32."""
-        return self.encoder.forward(image)
+        return self.encode(image)
 
 
 def write_graph(network: nn.Module, side: int, path: Path, outputs: Sequence[str], extra: str) -> None:

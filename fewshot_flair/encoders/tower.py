@@ -58,5 +58,6 @@ class TowerEncoder(Encoder):
         extra = "openvino" if self.engine == "openvino" else "onnx"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "vision.onnx"
-            write_graph(Vision(self), self.preparation.image_size, path, list(self.feature_dims), extra)
+            network = Vision(self._vision, self.forward)
+            write_graph(network, self.preparation.image_size, path, list(self.feature_dims), extra)
             return open_graph(path, self.engine)

@@ -29,7 +29,7 @@ class Classifier(nn.Module):
 
     def __init__(self, encoder: TowerEncoder, place: int, head: Head) -> None:
         super().__init__()
-        self.vision, self.place, self.head = Vision(encoder), place, head
+        self.vision, self.place, self.head = Vision(encoder._vision, encoder.forward), place, head
         self.names = list(head.arrays())
         for name in self.names:
             array = torch.from_numpy(np.array(to_numpy(head.arrays()[name])))

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -164,27 +165,18 @@ def test_predict_refuses_another_encoder(adapted, demo_cache, tmp_path):
         FEWSHOT_FLAIR_CACHE=str(demo_cache),
     )
     assert done.returncode == 2
-    extra = json.loads((adapted[0] / "adapters" / "lp" / "adapter.json").read_text())
-    changed = adapted[0] / "adapters" / "lp" / "adapter.json"
-    original = changed.read_text()
-    fingerprint = extra["extra"]["encoder"]["fingerprint_id"]
-    try:
-        record = json.loads(original.replace(fingerprint, "0" * 64))
-        del record["sha256"]
-        changed.write_text(json.dumps(record | {"sha256": digest_of(record)}))
-        done = run(
-            *(
-                "predict",
-                adapted[0] / "adapters" / "lp",
-                adapted[0] / "splits.csv",
-                "--out",
-                tmp_path / "p.csv",
-            ),
-            ok=False,
-            FEWSHOT_FLAIR_CACHE=str(demo_cache),
-        )
-    finally:
-        changed.write_text(original)
+    # an adapter alone: within its run, run.json's digest would say first that it is another
+    alone = shutil.copytree(adapted[0] / "adapters" / "lp", tmp_path / "lp")
+    original = (alone / "adapter.json").read_text()
+    fingerprint = json.loads(original)["extra"]["encoder"]["fingerprint_id"]
+    record = json.loads(original.replace(fingerprint, "0" * 64))
+    del record["sha256"]
+    (alone / "adapter.json").write_text(json.dumps(record | {"sha256": digest_of(record)}))
+    done = run(
+        *("predict", alone, adapted[0] / "splits.csv", "--out", tmp_path / "p.csv"),
+        ok=False,
+        FEWSHOT_FLAIR_CACHE=str(demo_cache),
+    )
     assert "is not the one this adapter was fitted with" in done.stderr
 
 

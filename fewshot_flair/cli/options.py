@@ -169,6 +169,14 @@ class Encoder:
             "float32 or bfloat16 of the network (default: float32; with --fast bfloat16 where the processor has it).",
         ),
     ] = None
+    engine: Annotated[
+        str,
+        _encoder(
+            "--engine",
+            "torch, or onnxruntime or openvino, which compute in float32 on the processor (need an extra).",
+            show_default=True,
+        ),
+    ] = "torch"
     fast: Annotated[
         bool,
         _encoder(

@@ -82,7 +82,7 @@ class EncoderChoice(_Strict):
         Its name in tables and pictures.
     load : str, optional
         What `load_encoder` takes; by default the name.
-    text_encoder, precision, fast : optional
+    text_encoder, precision, engine, fast : optional
         As `load_encoder` takes them.
     """
 
@@ -90,6 +90,7 @@ class EncoderChoice(_Strict):
     load: str | None = None
     text_encoder: str | None = None
     precision: str | None = None
+    engine: str = "torch"
     fast: bool = False
 
     @property

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
 
-FORMAT = "fewshot-flair run 2"
+FORMAT = "fewshot-flair run 3"
 """Raised with whatever a run's folder holds, so that folders of another make are not taken for ours."""
 
 
@@ -119,11 +119,14 @@ class Saved(_Record):
     ----------
     folder : str
         Where it lies, from the run's folder.
+    sha256 : str
+        Digest of its ``adapter.json``, so that no other run's adapter is taken for it.
     cross_validation : float or None
         Balanced accuracy over the training rows, each predicted by a fit without its patient.
     """
 
     folder: str
+    sha256: str
     training_images: int
     cross_validation: float | None
     test: TestFigures

@@ -79,7 +79,7 @@ def refit_all(
 
     from fewshot_flair.experiment.folder import folder_name
     from fewshot_flair.models.predictions import predict_table
-    from fewshot_flair.models.storage import save_adapter
+    from fewshot_flair.models.storage import adapter_digest, save_adapter
 
     progress("cross-validation on the training rows")
     scores, folds = cross_validate(clinic, specs, device=device)
@@ -99,6 +99,7 @@ def refit_all(
         predicted[spec.label] = probabilities.argmax(axis=1)
         saved[spec.label] = Saved(
             folder=folder.as_posix(),
+            sha256=adapter_digest(out / folder),
             training_images=len(clinic.train),
             cross_validation=scores.get(spec.label),
             test=_figures(clinic, probabilities),

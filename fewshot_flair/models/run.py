@@ -15,10 +15,9 @@ from fewshot_flair.encoders import list_encoders
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import kind_at_hand
 from fewshot_flair.experiment.design import EncoderChoice
-from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.experiment.provenance import EncoderMade
-from fewshot_flair.experiment.results import RunRecord
 from fewshot_flair.experiment.sources import FEATURES, holds_features
+from fewshot_flair.models.origin import Origin
 from fewshot_flair.models.photographs import find_photographs
 from fewshot_flair.models.predictions import Predictions, predict_table, with_notes
 from fewshot_flair.models.storage import load_adapter
@@ -65,7 +64,8 @@ class SavedModel:
         MissingFileError, InputError
             If there is no finished run, or no such adapter in it, or a file is damaged.
         """
-        folder = run if (run / "adapter.json").is_file() and name is None else _adapter_folder(run, name)
+        origin = Origin.find(run, name)
+        folder = origin.folder
         adapter, extra = load_adapter(folder)
         try:
             made = dict(extra["encoder"])
@@ -77,8 +77,7 @@ class SavedModel:
                 f"{folder} was not saved by a run, which records the encoder with it ({error!r:.200}); give a run's "
                 "folder"
             ) from error
-        splits = (run if (run / "splits.csv").is_file() else folder.parent.parent) / "splits.csv"
-        return cls(folder.name, adapter, encoder, choice, images, data, _trained_on(splits))
+        return cls(folder.name, adapter, encoder, choice, images, data, origin.trained_on)
 
     def predict(
         self,
@@ -108,7 +107,7 @@ class SavedModel:
         from fewshot_flair.bank import FeatureBank, extract
 
         paths, passed_over = find_photographs(given)
-        loaded = self._same_encoder(encoder, text_encoder, how)
+        loaded = self.encoder_now(encoder, text_encoder, how)
         bank = FeatureBank.open(how.cache, loaded)
         with steps.extraction(loaded.name) as progress:
             done = extract(
@@ -154,7 +153,7 @@ class SavedModel:
 
         return differences(self.made_by.fingerprint, fingerprint)
 
-    def _same_encoder(self, name: str | None, text: str | None, how: Encoding) -> Encoder:
+    def encoder_now(self, name: str | None, text: str | None, how: Encoding) -> Encoder:
         """Load the run's encoder; refuse another, whose features the adapter would misread."""
         asked = self.choice.asked
         if asked == FEATURES:
@@ -177,26 +176,3 @@ class SavedModel:
                 "preparation and precision with --encoder, or adapt again"
             )
         return loaded
-
-
-def _adapter_folder(run: Path, name: str | None) -> Path:
-    record = RunRecord.read(run)
-    if not record.saved:
-        raise InputError(f"{run} keeps no adapters; a study saves them with save = true, `adapt` always does")
-    chosen = record.default_adapter if name is None else name
-    known = {folder_name(label): label for label in record.saved}
-    label = chosen if chosen in record.saved else known.get(chosen or "")
-    if label is None or not (run / record.saved[label].folder / "adapter.json").is_file():
-        raise InputError(f"{run} has no adapter {chosen!r}; it has {', '.join(record.saved)}")
-    return run / "adapters" / Path(record.saved[label].folder).name
-
-
-def _trained_on(splits: Path) -> frozenset[str]:
-    """Keys of the training rows; empty where the run's table is not there or not ours."""
-    if not splits.is_file():
-        return frozenset()
-    try:
-        table = pd.read_csv(splits, usecols=["split", "key"], dtype=str)
-    except (ValueError, OSError):
-        return frozenset()
-    return frozenset(table.loc[table["split"] == "train", "key"].dropna())

@@ -1,10 +1,17 @@
+from .decision import Decision, OperatingPoint, Referral, calibrated, decide
 from .predictions import predict_table
 from .refit import refit, refit_all
-from .selection import cross_validate
+from .selection import CrossValidation, cross_validate
 from .storage import load_adapter, save_adapter
 
 __all__ = [
+    "CrossValidation",
+    "Decision",
+    "OperatingPoint",
+    "Referral",
+    "calibrated",
     "cross_validate",
+    "decide",
     "load_adapter",
     "predict_table",
     "refit",

@@ -31,7 +31,8 @@ def reliability_pair(reliability: Mapping[str, Sequence[Sequence[float]]], title
         panel.plot([0, 1], [0, 1], color="#9ca3af", linestyle=":", linewidth=1)
         panel.scatter(x, y, s=12 + 160 * images[here] / images.sum(), color=COLOUR, clip_on=False, zorder=3)
         panel.plot(x, y, color=COLOUR, alpha=0.5, clip_on=False)
-        panel.set(xlabel="confidence", ylabel="accuracy", title=f"{name} calibration")
+        panel.set(xlabel="confidence", ylabel="accuracy")
+        panel.set_title(f"{name} calibration", fontsize=drawing.SMALL)
     drawing.set_title(figure, title)
     drawing.note(figure, "the larger a dot, the more photographs of that confidence")
     return figure
@@ -43,9 +44,11 @@ def operating_figure(decision: Decision, figures: DecisionFigures, title: str) -
     left, right = _panels(figure)
     left.plot([0, 1], [0, 1], color="#9ca3af", linestyle=":", linewidth=1)
     left.plot(*np.array(figures.roc).T, color=COLOUR, clip_on=False)
-    left.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC")
+    left.set(xlabel="1 − specificity", ylabel="sensitivity")
+    left.set_title("ROC", fontsize=drawing.SMALL)
     right.plot(*np.array(figures.precision_recall).T, color=COLOUR, clip_on=False, drawstyle="steps-pre")
-    right.set(xlabel="sensitivity", ylabel="precision", title="precision and recall")
+    right.set(xlabel="sensitivity", ylabel="precision")
+    right.set_title("precision and recall", fontsize=drawing.SMALL)
     found, spared = figures.sensitivity, figures.specificity
     if found and spared and found.value is not None and spared.value is not None:
         left.plot(1 - spared.value, found.value, "o", color=drawing.COLOURS[1], clip_on=False, zorder=3)
@@ -74,7 +77,6 @@ def _panels(figure: Figure) -> list[Axes]:
     panels: Any = figure.subplots(1, 2)
     for panel in panels:
         panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        panel.title.set_fontsize(9)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(drawing.percent_axis())
         for side in ("top", "right"):

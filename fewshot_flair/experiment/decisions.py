@@ -14,7 +14,14 @@ from fewshot_flair.errors import InputError
 if TYPE_CHECKING:
     from fewshot_flair.experiment.design import DecisionChoice
 
-__all__ = ["DecisionFigures", "Measured", "PatientFigures", "check_prevalence", "positive_classes"]
+__all__ = [
+    "DecisionFigures",
+    "Measured",
+    "PatientFigures",
+    "check_decision",
+    "check_prevalence",
+    "positive_classes",
+]
 
 NOTHING_FOUND = ("no ", "non", "not ", "without ")
 
@@ -114,6 +121,12 @@ def positive_classes(choice: DecisionChoice, classes: Sequence[str]) -> list[str
             f"positive, as {', '.join(classes)}"
         )
     return []
+
+
+def check_decision(choice: DecisionChoice, classes: Sequence[str]) -> None:
+    """Raise where a choice does not fit the classes (see `positive_classes` and `check_prevalence`)."""
+    positive_classes(choice, classes)
+    check_prevalence(choice.prevalence, classes)
 
 
 def check_prevalence(prevalence: object, classes: Sequence[str]) -> None:

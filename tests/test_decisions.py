@@ -27,8 +27,9 @@ from fewshot_flair.evaluation import (
     share_with_interval,
     threshold_for,
 )
-from fewshot_flair.evaluation.calibration import fit_bias, fit_temperature, may_estimate_prior
+from fewshot_flair.evaluation.calibration import fewest_to_estimate, fit_bias, fit_temperature
 from fewshot_flair.evaluation.operating import delong_variance
+from fewshot_flair.evaluation.priors import estimate_prior
 
 
 @pytest.fixture
@@ -129,8 +130,14 @@ def test_brier_and_ece_are_those_of_score_and_their_interval_holds_whole_patient
 
 
 def test_prevalence_is_estimated_from_enough_photographs_alone():
-    assert [may_estimate_prior(n, 2) for n in (49, 50)] == [False, True]
-    assert [may_estimate_prior(n, 5) for n in (99, 100)] == [False, True]
+    assert [fewest_to_estimate(n) for n in (2, 3, 5)] == [50, 60, 100]
+
+
+def test_a_prevalence_that_is_weighed_lies_between_the_source_s_and_the_rows_own():
+    p = np.random.default_rng(0).dirichlet([3, 1], 200)
+    alone, weighed, stuck = (estimate_prior(p, [0.5, 0.5], weight=w)[0] for w in (0, 100, 1e9))
+    assert alone > weighed > stuck
+    assert stuck == pytest.approx(0.5, abs=1e-5)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=4, max_size=60))

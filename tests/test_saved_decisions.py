@@ -21,7 +21,14 @@ from fewshot_flair.experiment.decisions import check_prevalence, positive_classe
 from fewshot_flair.experiment.design import DecisionChoice, EncoderChoice, Study
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.models import calibrated, cross_validate, decide, load_adapter
-from fewshot_flair.models.decision import Decision, OperatingPoint, Referral, sureness
+from fewshot_flair.models.decision import (
+    Decision,
+    OperatingPoint,
+    Referral,
+    Shift,
+    estimated_prevalence,
+    sureness,
+)
 from fewshot_flair.models.refit import refit_all
 from fewshot_flair.models.selection import inseparable
 from fewshot_flair.report.page import write_report
@@ -47,7 +54,7 @@ def grades() -> Decision:
         temperature=2.0,
         bias=[0, 0, 0],
         calibration="by hand",
-        presumed=[1 / 3, 1 / 3, 1 / 3],
+        shift=Shift(temperature=1.5, bias=[0.5, 0, -0.5], presumed=[0.5, 0.3, 0.2]),
         rows=90,
         folds=5,
         operating=OperatingPoint(positive=["severe"], threshold=0.3, sensitivity=0.9, specificity=0.5),
@@ -171,13 +178,30 @@ def test_probabilities_are_moved_to_a_prevalence_on_request_alone(grades):
     assert plain == pytest.approx(softmax(logits / 2, axis=1))
     assert calibrated(grades, logits[:1]) == pytest.approx(plain[:1])  # alone or in company
     shares = {"severe": 0.1, "none": 0.7, "mild": 0.2}
-    expected = correct_prior(plain, [1, 1, 1], [0.7, 0.2, 0.1])
+    under = softmax(logits / 1.5 + [0.5, 0, -0.5], axis=1)
+    expected = correct_prior(under, [0.5, 0.3, 0.2], [0.7, 0.2, 0.1])
     assert calibrated(grades, logits, shares) == pytest.approx(expected)
     estimated = calibrated(grades, logits, "estimate")
     assert estimated.sum(axis=1) == pytest.approx(np.ones(100))
     assert not np.allclose(estimated, plain)
-    with pytest.raises(InputError, match="59 photographs are too few for 3 classes"):
+    with pytest.raises(InputError, match="59 photographs are too few for 3 classes, 60"):
         calibrated(grades, logits[:59], "estimate")
+    unknown = grades.model_copy(update={"shift": None})
+    with pytest.raises(InputError, match="fewer than 10 training photographs"):
+        calibrated(unknown, logits, shares)
+
+
+def test_the_prevalence_of_other_rows_is_found(planted_clinic, made):
+    """Most rows of one class are taken from the test rows: EM sees it."""
+    test = planted_clinic.test
+    kept = np.flatnonzero((test.y != 0) | (np.arange(len(test)) % 8 == 0))
+    adapter, extra = load_adapter(made[0] / made[1].saved["lp"].folder)
+    decision = Decision.of(extra["decision"], "here")
+    logits = adapter.logits(test.read(planted_clinic.feature_kind(adapter.features)))[kept]
+    found = np.array(list(estimated_prevalence(decision, logits).values()))
+    true = np.bincount(test.y[kept], minlength=5) / len(kept)
+    before = np.array(decision.shift.presumed)
+    assert np.abs(found - true).sum() < 0.8 * np.abs(before - true).sum()
 
 
 def test_answer_or_refer_with_the_reason(grades):

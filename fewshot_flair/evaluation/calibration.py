@@ -14,7 +14,7 @@ from fewshot_flair.evaluation.metrics import BINS, expected_calibration_error, r
 
 __all__ = [
     *("Calibration", "calibrate", "brier_with_interval", "ece_with_interval", "fit_bias", "fit_temperature"),
-    *("may_estimate_prior", "reliability_of"),
+    *("fewest_to_estimate", "reliability_of"),
 ]
 
 FEWEST_ROWS = 20
@@ -158,10 +158,10 @@ def reliability_of(y: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64
     return reliability_bins(p.max(axis=1)[None], (p.argmax(axis=1) == truth)[None])[0]
 
 
-def may_estimate_prior(n: int, n_classes: int) -> bool:
-    """Whether n photographs are enough to estimate their prevalence by EM: 50 in all, and 20 for each class."""
+def fewest_to_estimate(n_classes: int) -> int:
+    """Photographs that it takes to estimate their prevalence: 50 in all, and 20 for each class."""
     in_all, each = FEWEST_TO_ESTIMATE
-    return n >= max(in_all, each * n_classes)
+    return max(in_all, each * n_classes)
 
 
 def _tried(z: NDArray[np.float64], y: NDArray[np.int64], folds: NDArray[np.int64]) -> tuple[float, float]:

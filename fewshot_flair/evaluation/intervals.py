@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -159,11 +160,21 @@ def weighted_bootstrap(
     if len(names) == 1:
         return float("nan"), float("nan")
     block = max(1, min(resamples, WEIGHT_BYTES // (64 * len(cluster))))
-    draws = cluster_weights(len(names), block, np.random.default_rng(seed))
-    parts = [statistic(next(draws)[:, cluster]) for _ in range(-(-resamples // block))]
+    blocks = -(-resamples // block)
+    if blocks == 1:
+        parts = [statistic(_first_weights(len(names), block, seed)[:, cluster])]
+    else:
+        draws = cluster_weights(len(names), block, np.random.default_rng(seed))
+        parts = [statistic(next(draws)[:, cluster]) for _ in range(blocks)]
     values = np.concatenate(parts)[:resamples]
     values = values[~np.isnan(values)]
     return _percentiles(values, confidence) if len(values) else (float("nan"), float("nan"))
+
+
+@lru_cache(maxsize=4)
+def _first_weights(n: int, block: int, seed: int) -> NDArray[np.float64]:
+    """The first of `cluster_weights`, kept, as a dozen figures are resampled alike."""
+    return next(cluster_weights(n, block, np.random.default_rng(seed)))
 
 
 def cluster_weights(n: int, block: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:

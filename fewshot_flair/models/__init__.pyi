@@ -1,4 +1,4 @@
-from .decision import Decision, OperatingPoint, Referral, calibrated, decide
+from .decision import Decision, OperatingPoint, Referral, Shift, calibrated, decide, estimated_prevalence
 from .predictions import predict_table
 from .refit import refit, refit_all
 from .selection import CrossValidation, cross_validate
@@ -9,9 +9,11 @@ __all__ = [
     "Decision",
     "OperatingPoint",
     "Referral",
+    "Shift",
     "calibrated",
     "cross_validate",
     "decide",
+    "estimated_prevalence",
     "load_adapter",
     "predict_table",
     "refit",

@@ -16,7 +16,7 @@ from fewshot_flair.evaluation.intervals import Estimate
 from fewshot_flair.evaluation.metrics import balanced_accuracy
 from fewshot_flair.evaluation.patients import combine_patients, patient_labels
 from fewshot_flair.experiment.decisions import DecisionFigures, Measured, PatientFigures
-from fewshot_flair.models.decision import Decision, calibrated, decide, right, sureness
+from fewshot_flair.models.decision import Decision, calibrated, decide, estimated_prevalence, right, sureness
 
 __all__ = ["measure"]
 
@@ -36,14 +36,13 @@ def measure(
     people = np.asarray(patients)
     before, after = softmax(np.asarray(logits, dtype=np.float64), axis=1), calibrated(decision, logits)
     views = {"before": before, "after": after}
-    moved, note = None, ""
+    shares, note = None, ""
     if prevalence is not None:
         try:
-            moved = calibrated(decision, logits, prevalence)
+            shares = estimated_prevalence(decision, logits) if prevalence == "estimate" else dict(prevalence)
+            views["moved"] = calibrated(decision, logits, shares)
         except InputError as error:
             note = str(error)
-        else:
-            views["moved"] = moved
     sure, correct = sureness(decision, after), right(decision, after, y)
     curve = referral.risk_coverage(sure, correct)
     answered = np.array(decide(decision, after)[0]) == "answer"
@@ -56,7 +55,7 @@ def measure(
             name: _kept(ece_with_interval(y, p, people)) for name, p in views.items()
         },
         reliability={name: reliability_of(y, views[name]).tolist() for name in ("before", "after")},
-        prevalence=None if moved is None else _prior(moved, prevalence, decision),
+        prevalence=shares,
         prevalence_note=note,
         **_operating(decision, after, y, people),
         aurc=curve.area,
@@ -68,13 +67,6 @@ def measure(
         patients_answered=_kept(operating.share_with_interval(alone, np.arange(len(alone)))),
         **(_patients(decision, after, y, people, ordinal) if several else {}),
     )
-
-
-def _prior(moved: NDArray[np.float64], asked: object, decision: Decision) -> dict[str, float]:
-    if isinstance(asked, Mapping):
-        return dict(asked)
-    # at its fixed point EM's prevalence is the mean of what it moves
-    return dict(zip(decision.classes, moved.mean(axis=0).tolist(), strict=True))
 
 
 def _operating(

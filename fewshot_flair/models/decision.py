@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import expit, logit
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.evaluation.calibration import Calibration, may_estimate_prior
+from fewshot_flair.evaluation.calibration import Calibration, fewest_to_estimate
 from fewshot_flair.evaluation.operating import positive_score, threshold_for
 from fewshot_flair.evaluation.referral import referral_threshold
 
@@ -22,8 +22,10 @@ __all__ = [
     "Decision",
     "OperatingPoint",
     "Referral",
+    "Shift",
     "calibrated",
     "decide",
+    "estimated_prevalence",
     "right",
     "sureness",
     "with_thresholds",
@@ -32,6 +34,18 @@ __all__ = [
 
 class _Kept(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shift(_Kept):
+    """Probabilities that a prevalence is moved from: softmax(logits / temperature + bias), under `presumed`.
+
+    A bias a class is what makes them presume the training rows' prevalence, without which neither Bayes' rule
+    nor expectation maximisation holds (Alexandari, Kundaje and Shrikumar, ICML 2020, section 2.3).
+    """
+
+    temperature: float = Field(gt=0)
+    bias: list[float]
+    presumed: list[float]
 
 
 class OperatingPoint(_Kept):
@@ -85,9 +99,8 @@ class Decision(_Kept):
         Probabilities are softmax(logits / temperature + bias).
     calibration : str
         By what rule these were chosen.
-    presumed : list of C float
-        The prevalence that these probabilities presume: even for adapters that weigh classes alike, else that of
-        the training rows.
+    shift : Shift or None
+        What a prevalence is moved from; None where a class has fewer than 10 rows out of fold.
     rows, folds : int
         How many rows were predicted out of fold, and in how many folds; 0 where there could be none.
     patients : "worst" or "mean"
@@ -98,7 +111,7 @@ class Decision(_Kept):
     temperature: float = Field(gt=0)
     bias: list[float]
     calibration: str
-    presumed: list[float]
+    shift: Shift | None
     rows: int
     folds: int
     operating: OperatingPoint | None = None
@@ -133,31 +146,57 @@ def calibrated(
     Parameters
     ----------
     prevalence : mapping of class to share, or "estimate", optional
-        Of the place of use; ``"estimate"`` finds it in these very rows by expectation maximisation
-        (`evaluation.priors`), and is the only case in which an answer depends on the other rows of a call.
+        Of the place of use; ``"estimate"`` finds it in these very rows (`estimated_prevalence`), and is the only
+        case in which an answer depends on the other rows of a call.
 
     Raises
     ------
     InputError
-        If there are too few rows to estimate from.
+        If there are too few rows to estimate from, or a class had too few training rows.
     """
-    from fewshot_flair.evaluation.priors import correct_prior, estimate_prior
+    from fewshot_flair.evaluation.priors import correct_prior
 
     scaled = Calibration(decision.temperature, tuple(decision.bias), decision.calibration)
     p = scaled.probabilities(logits)
     if prevalence is None or not len(p):
         return p
-    if prevalence == "estimate":
-        n, n_classes = len(p), len(decision.classes)
-        if not may_estimate_prior(n, n_classes):
-            raise InputError(
-                f"--prevalence estimate: {n} photographs are too few for {n_classes} classes (50, and 20 for each "
-                "class, are needed); give the shares of the classes, as a=0.7,b=0.3"
-            )
-        target = estimate_prior(p, decision.presumed)
-    else:
-        target = np.array([prevalence[name] for name in decision.classes])
-    return correct_prior(p, decision.presumed, target)
+    shares = estimated_prevalence(decision, logits) if prevalence == "estimate" else prevalence
+    shift, under = _under_presumed(decision, logits)
+    return correct_prior(under, shift.presumed, [shares[name] for name in decision.classes])
+
+
+def estimated_prevalence(decision: Decision, logits: ArrayLike) -> dict[str, float]:
+    """The classes' shares among the rows of logits (n, C), by expectation maximisation (`evaluation.priors`).
+
+    The training rows' prevalence counts as much as the fewest photographs that this may be done with, so that the
+    share of a class that is hard to tell apart does not run off to nothing.
+
+    Raises
+    ------
+    InputError
+        With fewer than 50 rows, or 20 for each class; or if a class had too few training rows.
+    """
+    from fewshot_flair.evaluation.priors import estimate_prior
+
+    shift, under = _under_presumed(decision, logits)
+    n, fewest = len(under), fewest_to_estimate(len(decision.classes))
+    if n < fewest:
+        raise InputError(
+            f"--prevalence estimate: {n} photographs are too few for {len(decision.classes)} classes, {fewest} are "
+            "needed; give the shares of the classes, as a=0.7,b=0.3"
+        )
+    found = estimate_prior(under, shift.presumed, weight=fewest)
+    return dict(zip(decision.classes, found.tolist(), strict=True))
+
+
+def _under_presumed(decision: Decision, logits: ArrayLike) -> tuple[Shift, NDArray[np.float64]]:
+    shift = decision.shift
+    if shift is None:
+        raise InputError(
+            "--prevalence: a class has fewer than 10 training photographs with an answer out of fold, too few to say "
+            "what prevalence the probabilities presume; leave it out"
+        )
+    return shift, Calibration(shift.temperature, tuple(shift.bias), "").probabilities(logits)
 
 
 def sureness(decision: Decision, probabilities: ArrayLike) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fewshot_flair.experiment.results import Saved, TestFigures
 from fewshot_flair.models.decided import measure
-from fewshot_flair.models.decision import Decision, calibrated, with_thresholds
+from fewshot_flair.models.decision import Decision, Shift, calibrated, with_thresholds
 from fewshot_flair.models.selection import CrossValidation, choose_default, cross_validate
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def refit_all(
         progress(f"{spec.label} on all training rows")
         adapter = refit(clinic, spec, device)
         folder = Path("adapters") / folder_name(spec.label)
-        decision = _decision(clinic, spec.label, crossed, wanted, balanced=adapter.class_balanced)
+        decision = _decision(clinic, spec.label, crossed, wanted)
         save_adapter(adapter, out / folder, extra=_for_use(clinic, choice, decision))
         features = clinic.test.read(clinic.feature_kind(adapter.features))
         table = predict_table(adapter, clinic.test.images, features, decision)
@@ -125,11 +125,9 @@ def refit_all(
     return Refits(saved, default, rule, verdict, pd.concat(tables, ignore_index=True))
 
 
-def _decision(
-    clinic: Clinic, label: str, crossed: CrossValidation, wanted: DecisionChoice, *, balanced: bool
-) -> Decision:
+def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: DecisionChoice) -> Decision:
     """What the adapter's out-of-fold logits say: calibration first, and thresholds on calibrated probabilities."""
-    from fewshot_flair.evaluation.calibration import Calibration, calibrate
+    from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, calibrate, fit_bias
     from fewshot_flair.experiment.decisions import positive_classes
 
     y, n_classes = clinic.train.y, len(clinic.classes)
@@ -141,14 +139,17 @@ def _decision(
         found = Calibration(1.0, (0.0,) * n_classes, "not calibrated, as asked for")
     else:
         found = calibrate(logits, y, crossed.fold, class_wise=wanted.calibration == "class-wise")
-    counts = np.bincount(clinic.train.y, minlength=n_classes) + 1.0
-    presumed = np.ones(n_classes) if balanced and not any(found.bias) else counts
+    counts = np.bincount(y, minlength=n_classes)
+    shift = None
+    if counts.min() >= FEWEST_OF_A_CLASS:
+        temperature, bias = fit_bias(logits, y)
+        shift = Shift(temperature=temperature, bias=bias.tolist(), presumed=(counts / len(y)).tolist())
     decision = Decision(
         classes=list(clinic.classes),
         temperature=found.temperature,
         bias=list(found.bias),
         calibration=found.rule,
-        presumed=(presumed / presumed.sum()).tolist(),
+        shift=shift,
         rows=len(logits),
         folds=crossed.folds,
         patients="worst" if clinic.ordinal else "mean",

@@ -184,7 +184,7 @@ def test_probabilities_are_moved_to_a_prevalence_on_request_alone(grades):
     estimated = calibrated(grades, logits, "estimate")
     assert estimated.sum(axis=1) == pytest.approx(np.ones(100))
     assert not np.allclose(estimated, plain)
-    with pytest.raises(InputError, match="59 photographs are too few for 3 classes, 60"):
+    with pytest.raises(InputError, match="59 photographs at hand, 60 are needed for 3 classes"):
         calibrated(grades, logits[:59], "estimate")
     unknown = grades.model_copy(update={"shift": None})
     with pytest.raises(InputError, match="fewer than 10 training photographs"):

@@ -14,6 +14,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation.calibration import Calibration, fewest_to_estimate
 from fewshot_flair.evaluation.operating import positive_score, threshold_for
 from fewshot_flair.evaluation.referral import referral_threshold
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.design import DecisionChoice
@@ -182,8 +183,8 @@ def estimated_prevalence(decision: Decision, logits: ArrayLike) -> dict[str, flo
     n, fewest = len(under), fewest_to_estimate(len(decision.classes))
     if n < fewest:
         raise InputError(
-            f"--prevalence estimate: {n} photographs are too few for {len(decision.classes)} classes, {fewest} are "
-            "needed; give the shares of the classes, as a=0.7,b=0.3"
+            f"--prevalence estimate: {counted(n, 'photograph')} at hand, {fewest} are needed for "
+            f"{len(decision.classes)} classes; give the shares of the classes, as a=0.7,b=0.3"
         )
     found = estimate_prior(under, shift.presumed, weight=fewest)
     return dict(zip(decision.classes, found.tolist(), strict=True))

@@ -161,6 +161,18 @@ def test_too_few_patients_for_folds_leave_everything_to_people(planted_clinic, t
     assert set(decide(decision, np.eye(5))[1]) == {"positive", "unsure"}
 
 
+def test_a_class_that_a_fold_s_fit_had_not_seen_spoils_no_temperature(planted_clinic, tmp_path):
+    rows = planted_clinic.train
+    patients = ["one" if code == 4 else name for code, name in zip(rows.y, rows.patients, strict=True)]
+    rare = replace(planted_clinic, train=replace(rows, patients=patients))
+    saved = refit_all(rare, SPECS[2:], EncoderChoice(name="mini"), tmp_path).saved["ss"]
+    decision = Decision.of(saved.decision, "here")
+    n = int((rows.y == 4).sum())
+    assert f"{n} rows left out, whose class their fit had not seen" in decision.calibration
+    assert decision.temperature < 10
+    assert decision.shift is None
+
+
 def test_class_wise_calibration_changes_answers_and_the_figures_are_of_these(planted_clinic, tmp_path):
     wanted = DecisionChoice(calibration="class-wise")
     refits = refit_all(planted_clinic, SPECS[2:], EncoderChoice(name="mini"), tmp_path, wanted=wanted)

@@ -127,28 +127,36 @@ def refit_all(
 
 def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: DecisionChoice) -> Decision:
     """What the adapter's out-of-fold logits say: calibration first, and thresholds on calibrated probabilities."""
+    from fewshot_flair.adapters.heads import NEVER
     from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, calibrate, fit_bias
     from fewshot_flair.experiment.decisions import positive_classes
+    from fewshot_flair.words import counted
 
-    y, n_classes = clinic.train.y, len(clinic.classes)
+    n_classes = len(clinic.classes)
     logits = crossed.logits.get(label, np.zeros((0, n_classes)))
-    y = y if len(logits) else y[:0]
-    if not len(logits):
-        found = Calibration(1.0, (0.0,) * n_classes, "not calibrated: too few patients for rows out of fold")
+    y = clinic.train.y[: len(logits)]
+    seen = logits[np.arange(len(y)), y] > NEVER / 2
+    z, truth = logits[seen], y[seen]
+    none = (0.0,) * n_classes
+    if not len(z):
+        found = Calibration(1.0, none, "not calibrated: too few patients for rows out of fold")
     elif wanted.calibration == "none":
-        found = Calibration(1.0, (0.0,) * n_classes, "not calibrated, as asked for")
+        found = Calibration(1.0, none, "not calibrated, as asked for")
     else:
-        found = calibrate(logits, y, crossed.fold, class_wise=wanted.calibration == "class-wise")
-    counts = np.bincount(y, minlength=n_classes)
+        found = calibrate(z, truth, crossed.fold[seen], class_wise=wanted.calibration == "class-wise")
+    rule = found.rule
+    if not seen.all():
+        rule += f"; {counted(int((~seen).sum()), 'row')} left out, whose class their fit had not seen"
+    counts = np.bincount(truth, minlength=n_classes)
     shift = None
     if counts.min() >= FEWEST_OF_A_CLASS:
-        temperature, bias = fit_bias(logits, y)
-        shift = Shift(temperature=temperature, bias=bias.tolist(), presumed=(counts / len(y)).tolist())
+        temperature, bias = fit_bias(z, truth)
+        shift = Shift(temperature=temperature, bias=bias.tolist(), presumed=(counts / len(truth)).tolist())
     decision = Decision(
         classes=list(clinic.classes),
         temperature=found.temperature,
         bias=list(found.bias),
-        calibration=found.rule,
+        calibration=rule,
         shift=shift,
         rows=len(logits),
         folds=crossed.folds,

@@ -235,6 +235,8 @@ def test_killed_three_times_a_study_ends_in_the_same_table(demo_cache, tmp_path)
         (("adapt", "--adapter", "sstext+"), "ss-text+"),
         (("adapt", "--data", "nowhere.csv"), "nowhere.csv"),
         (("adapt", "--encoder", "flare"), "flair"),
+        (("adapt", "--operating-point", "0.9"), "give sensitivity=0.9"),
+        (("adapt", "--prevalence", "a:0.7"), "a=0.7,b=0.3"),
         (("predict", "nowhere", "x.jpg", "--out", "p.csv"), "run.json"),
         (("study", "nowhere.toml"), "recipes"),
         (("report", "."), "no finished run"),

@@ -14,7 +14,7 @@ from fewshot_flair.experiment.grid import Cell, scenario_label
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.files import read_toml
 
-__all__ = ["DataSet", "EncoderChoice", "Study", "data_name"]
+__all__ = ["DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
 
 MOST_CELLS = 100_000
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -99,6 +99,54 @@ class EncoderChoice(_Strict):
         return self.load or self.name
 
 
+class DecisionChoice(_Strict):
+    """What is made of the probabilities of saved adapters (see `models.Decision`).
+
+    Attributes
+    ----------
+    calibration : {"temperature", "class-wise", "none"}
+        A temperature never changes the likeliest class. ``"class-wise"`` adds a bias a class where counts allow
+        it and it is better on other folds; it moves answers towards the classes that are common in training.
+    positive : list of str, optional
+        Classes that are positive together, as the referable grades; of two classes the second by default.
+    operating_point : str, optional
+        ``sensitivity=0.9`` or ``specificity=0.95``: reached on the training rows, out of fold.
+    prevalence : dict of class to share, or "estimate", optional
+        Of the place of use; the test rows' probabilities are measured moved to it, too.
+    max_error : float
+        The error of answers that nobody looks at; less sure photographs are referred.
+    """
+
+    calibration: Literal["temperature", "class-wise", "none"] = "temperature"
+    positive: list[str] | None = None
+    operating_point: str | None = None
+    prevalence: dict[str, float] | Literal["estimate"] | None = None
+    max_error: float = Field(default=0.05, ge=0, lt=1)
+
+    @field_validator("operating_point")
+    @classmethod
+    def _names_a_share(cls, value: str | None) -> str | None:
+        if value is not None:
+            _wish(value)
+        return value
+
+    @property
+    def wish(self) -> tuple[str, float] | None:
+        """The operating point, as ("sensitivity", 0.9)."""
+        return None if self.operating_point is None else _wish(self.operating_point)
+
+
+def _wish(text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    try:
+        wanted = float(share)
+    except ValueError:
+        wanted = float("nan")
+    if name.strip() not in ("sensitivity", "specificity") or not 0 < wanted < 1:
+        raise ValueError(f"{text!r}: give sensitivity=0.9 or specificity=0.95, a share between 0 and 1")
+    return name.strip(), wanted
+
+
 class Study(_Strict):
     """A grid over data sets, encoders, prompts, scenarios, shots, adapters, and how labels are given.
 
@@ -127,6 +175,8 @@ class Study(_Strict):
         none from the training images that the support set leaves. By default the whole pool, or none.
     save : bool
         Fit every adapter on all training rows too, test it, choose one for `predict`, and keep them all.
+    decision : DecisionChoice
+        What is made of the saved adapters' probabilities: calibration, operating point, referral.
     published : str, optional
         JSON file of published numbers to print beside the measured ones.
     folder, text
@@ -149,6 +199,7 @@ class Study(_Strict):
     label_noise: list[Share] = Field(default=[0.0], min_length=1)
     unlabelled: int | None = Field(default=None, ge=0)
     save: bool = False
+    decision: DecisionChoice = DecisionChoice()
     published: str | None = None
     folder: Path = Path()
     text: str = ""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.experiment.decisions import DecisionFigures
 from fewshot_flair.experiment.provenance import Provenance
 from fewshot_flair.files import digest_of, read_json, read_signed, write_signed
 
@@ -123,6 +124,10 @@ class Saved(_Record):
         Digest of its ``adapter.json``, so that no other run's adapter is taken for it.
     cross_validation : float or None
         Balanced accuracy over the training rows, each predicted by a fit without its patient.
+    decision : dict or None
+        What its folder keeps for use (see `models.Decision`).
+    decided : DecisionFigures or None
+        What that is worth on the test rows.
     """
 
     folder: str
@@ -130,6 +135,8 @@ class Saved(_Record):
     training_images: int
     cross_validation: float | None
     test: TestFigures
+    decision: dict[str, Any] | None = None
+    decided: DecisionFigures | None = None
 
 
 class RunRecord(_Record):

@@ -22,7 +22,7 @@ from fewshot_flair.files import digest_of, read_json, replace_file
 from fewshot_flair.images.wording import preparation_steps
 from fewshot_flair.models.card import card_files
 from fewshot_flair.models.origin import Origin
-from fewshot_flair.models.predictions import find_photographs
+from fewshot_flair.models.photographs import find_photographs
 from fewshot_flair.models.run import SavedModel
 from fewshot_flair.models.storage import adapter_digest, load_adapter
 

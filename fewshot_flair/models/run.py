@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from fewshot_flair.encoders import list_encoders
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import kind_at_hand
+from fewshot_flair.experiment.decisions import check_prevalence
 from fewshot_flair.experiment.design import EncoderChoice
 from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.sources import FEATURES, holds_features
+from fewshot_flair.models.decision import Decision
 from fewshot_flair.models.origin import Origin
 from fewshot_flair.models.photographs import find_photographs
 from fewshot_flair.models.predictions import Predictions, predict_table, with_notes
@@ -43,6 +45,8 @@ class SavedModel:
         The encoder of the features that it was fitted on.
     choice : EncoderChoice
         How that encoder is loaded.
+    decision : Decision or None
+        Calibration, operating point and referral; None where it was saved without.
     trained_on : set of str
         Keys (digests) of the photographs that it was fitted on; empty where the run is not at hand.
     """
@@ -54,6 +58,7 @@ class SavedModel:
     training_images: int
     data: str
     trained_on: frozenset[str]
+    decision: Decision | None = None
 
     @classmethod
     def open(cls, run: Path, name: str | None = None) -> SavedModel:
@@ -77,7 +82,9 @@ class SavedModel:
                 f"{folder} was not saved by a run, which records the encoder with it ({error!r:.200}); give a run's "
                 "folder"
             ) from error
-        return cls(folder.name, adapter, encoder, choice, images, data, origin.trained_on)
+        kept = extra.get("decision")
+        decision = None if kept is None else Decision.of(kept, folder / "adapter.json")
+        return cls(folder.name, adapter, encoder, choice, images, data, origin.trained_on, decision)
 
     def predict(
         self,
@@ -86,6 +93,7 @@ class SavedModel:
         *,
         encoder: str | None = None,
         text_encoder: str | None = None,
+        prevalence: Mapping[str, float] | Literal["estimate"] | None = None,
         steps: Any = None,
     ) -> Predictions:
         """Classify photographs (files, or folders of them), or rows of files of features.
@@ -94,6 +102,8 @@ class SavedModel:
         ----------
         encoder, text_encoder : str, optional
             Where the encoder is now, if it has moved.
+        prevalence : optional
+            Of the place of use, as `calibrated` takes it; "estimate" is by file for files of features.
         steps : optional
             Shows how far the encoding is (see `runner.Steps`).
         """
@@ -103,7 +113,7 @@ class SavedModel:
                 f"{brought[0]} holds features and others are photographs; give one kind at a time"
             )
         if brought:
-            return Predictions(self._of_features(given, how), [], {})
+            return Predictions(self._of_features(given, how, prevalence), [], {})
         from fewshot_flair.bank import FeatureBank, extract
 
         paths, passed_over = find_photographs(given)
@@ -121,11 +131,27 @@ class SavedModel:
             )
         readable = [str(path) for path in paths if str(path) in done.keys]
         keys = [done.keys[path] for path in readable]
-        table = predict_table(self.adapter, readable, self._features(bank, keys))
+        table = self._table(readable, self._features(bank, keys), prevalence)
         notes = ["was among the training photographs" if key in self.trained_on else "" for key in keys]
         return Predictions(with_notes(table, notes, done.skipped, passed_over), done.skipped, passed_over)
 
-    def _of_features(self, files: Sequence[Path], how: Encoding) -> pd.DataFrame:
+    def _table(
+        self,
+        images: Sequence[str],
+        features: NDArray[np.float32],
+        prevalence: Mapping[str, float] | Literal["estimate"] | None,
+    ) -> pd.DataFrame:
+        if prevalence is not None and self.decision is None:
+            raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
+        check_prevalence(prevalence, [str(name) for name in self.adapter.columns_])
+        return predict_table(self.adapter, images, features, self.decision, prevalence)
+
+    def _of_features(
+        self,
+        files: Sequence[Path],
+        how: Encoding,
+        prevalence: Mapping[str, float] | Literal["estimate"] | None,
+    ) -> pd.DataFrame:
         from fewshot_flair.bank.imports import import_features
         from fewshot_flair.experiment.imported import made_by, row_names
 
@@ -138,9 +164,7 @@ class SavedModel:
                     f"{path.name} holds features of another model than this adapter was fitted on "
                     f"({self.made_by.name}): {self._difference(source.fingerprint)}"
                 )
-            table = predict_table(
-                self.adapter, row_names(path, found), self._features(found.bank, found.keys)
-            )
+            table = self._table(row_names(path, found), self._features(found.bank, found.keys), prevalence)
             notes = ["was among the training rows" if key in self.trained_on else "" for key in found.keys]
             tables.append(with_notes(table, notes))
         return pd.concat(tables, ignore_index=True)

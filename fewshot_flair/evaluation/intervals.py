@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,8 @@ WEIGHT_BYTES = 64 * 2**20
 """Memory for the resamples that are scored at once."""
 MOST_DRAWS = 20
 """Draws for each resample that may be spent on finding ones with every class in them."""
+
+Resamples = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def interval_over_seeds(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -134,9 +137,21 @@ def _resampled(
     if n == 1:
         return np.full((len(predictions), 1), np.nan)
     images, right = _cluster_counts(np.asarray(y_true), predictions, cluster, n, n_classes)
-    there = images.any(axis=0)
+    # A study asks for the resamples of one test side hundreds of times.
+    draw = _kept if 8 * n * resamples <= WEIGHT_BYTES else _blocks
+    balanced = []
+    for weights, drawn in draw(images.tobytes(), n_classes, resamples, seed):
+        # The mean over episodes of a class's recall is that of its right answers: one product for all.
+        recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
+        balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
+    return np.concatenate(balanced, axis=1)[:, :resamples]
+
+
+def _blocks(counts: bytes, n_classes: int, resamples: int, seed: int) -> Iterator[Resamples]:
+    """Resamples of clusters in blocks: how often each is drawn, (m, clusters), and images of each class, (m, C)."""
+    images = np.frombuffer(counts).reshape(-1, n_classes)
+    n, there = len(images), images.any(axis=0)
     rng = np.random.default_rng(seed)
-    balanced: list[NDArray[np.float64]] = []
     kept, drawn_in_all = 0, 0
     block = max(1, min(resamples, WEIGHT_BYTES // (8 * n)))
     while kept < resamples:
@@ -147,11 +162,13 @@ def _resampled(
         if drawn_in_all <= MOST_DRAWS * resamples:
             every = (drawn[:, there] > 0).all(axis=1)
             drawn, weights = drawn[every], weights[every]
-        # The mean over episodes of a class's recall is that of its right answers: one product for all.
-        recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
-        balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
         kept += len(drawn)
-    return np.concatenate(balanced, axis=1)[:, :resamples]
+        yield weights, drawn
+
+
+@lru_cache(maxsize=2)
+def _kept(counts: bytes, n_classes: int, resamples: int, seed: int) -> list[Resamples]:
+    return list(_blocks(counts, n_classes, resamples, seed))
 
 
 def _cluster_counts(

@@ -127,10 +127,10 @@ def read_json(path: Path) -> Any:
     return _loads(_read(path), path)
 
 
-def write_signed(path: Path, content: Any) -> None:
-    """Write JSON with a digest of it in the first line, which `read_signed` compares."""
+def write_signed(path: Path, content: Any, *, sync: bool = True) -> None:
+    """Write JSON with a digest of it in the first line, which `read_signed` compares; `sync` as in `new_file`."""
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-    replace_file(path, [sha256(body).encode(), b"\n", body, b"\n"])
+    replace_file(path, [sha256(body).encode(), b"\n", body, b"\n"], sync=sync)
 
 
 def read_signed(path: Path) -> Any:

@@ -36,10 +36,13 @@ def run(*words: object, ok: bool = True, cwd: Path | None = None, **environment:
 
 
 @pytest.fixture(scope="session")
-def adapted(demo_cache, tmp_path_factory) -> tuple[Path, str]:
-    """The main job on the demo clinic, from an empty cache: its folder and what it printed."""
+def adapted(demo_cache, demo_lock, tmp_path_factory) -> tuple[Path, str]:
+    """The main job on the demo clinic, from an empty cache unless a notebook was first: its folder, what it printed."""
     out = tmp_path_factory.mktemp("adapted") / "run"
-    done = run("adapt", "--shots", "4,16", "--seeds", 5, "--out", out, FEWSHOT_FLAIR_CACHE=str(demo_cache))
+    with demo_lock:
+        done = run(
+            "adapt", "--shots", "4,16", "--seeds", 5, "--out", out, FEWSHOT_FLAIR_CACHE=str(demo_cache)
+        )
     return out, done.stdout
 
 

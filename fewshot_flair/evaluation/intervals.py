@@ -21,6 +21,8 @@ WEIGHT_BYTES = 64 * 2**20
 MOST_DRAWS = 20
 """Draws for each resample that may be spent on finding ones with every class in them."""
 
+Resamples = tuple[NDArray[np.float64], NDArray[np.float64]]
+
 
 class Estimate(NamedTuple):
     """A number with its 95 % interval, and how that was made; NaN where undefined.
@@ -204,8 +206,20 @@ def _resampled(
     if n == 1:
         return np.full((len(predictions), 1), np.nan)
     images, right = _cluster_counts(np.asarray(y_true), predictions, cluster, n, n_classes)
-    there = images.any(axis=0)
-    balanced: list[NDArray[np.float64]] = []
+    # A study asks for the resamples of one test side hundreds of times.
+    draw = _kept if 8 * n * resamples <= WEIGHT_BYTES else _blocks
+    balanced = []
+    for weights, drawn in draw(images.tobytes(), n_classes, resamples, seed):
+        # The mean over episodes of a class's recall is that of its right answers: one product for all.
+        recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
+        balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
+    return np.concatenate(balanced, axis=1)[:, :resamples]
+
+
+def _blocks(counts: bytes, n_classes: int, resamples: int, seed: int) -> Iterator[Resamples]:
+    """Resamples of clusters in blocks: how often each is drawn, (m, clusters), and images of each class, (m, C)."""
+    images = np.frombuffer(counts).reshape(-1, n_classes)
+    n, there = len(images), images.any(axis=0)
     kept, drawn_in_all = 0, 0
     block = max(1, min(resamples, WEIGHT_BYTES // (8 * n)))
     resampled = cluster_weights(n, block, np.random.default_rng(seed))
@@ -216,11 +230,13 @@ def _resampled(
         if drawn_in_all <= MOST_DRAWS * resamples:
             every = (drawn[:, there] > 0).all(axis=1)
             drawn, weights = drawn[every], weights[every]
-        # The mean over episodes of a class's recall is that of its right answers: one product for all.
-        recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
-        balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
         kept += len(drawn)
-    return np.concatenate(balanced, axis=1)[:, :resamples]
+        yield weights, drawn
+
+
+@lru_cache(maxsize=2)
+def _kept(counts: bytes, n_classes: int, resamples: int, seed: int) -> list[Resamples]:
+    return list(_blocks(counts, n_classes, resamples, seed))
 
 
 def _cluster_counts(

@@ -59,9 +59,9 @@ class CellResult:
     notes: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Keep it in a file with a digest."""
+        """Keep it in a file with a digest; not waiting for the disk, as a cell that is lost is computed again."""
         arrays = {"confusion": self.confusion.tolist(), "reliability": self.reliability.tolist()}
-        write_signed(path, {"format": FORMAT, **vars(self), **arrays})
+        write_signed(path, {"format": FORMAT, **vars(self), **arrays}, sync=False)
 
     @classmethod
     def read(cls, path: Path) -> CellResult:

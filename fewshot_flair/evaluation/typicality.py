@@ -60,9 +60,15 @@ class Typicality:
             If the arrays do not fit each other, or there are fewer than two patients.
         """
         rows = _unit(X)
-        owners = np.arange(len(rows)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
+        owners = (
+            np.arange(len(rows))
+            if patients is None
+            else np.unique(np.asarray(patients), return_inverse=True)[1]
+        )
         if len(owners) != len(rows):
-            raise InputError(f"typicality: {len(owners)} patients for {len(rows)} rows; give one for each row")
+            raise InputError(
+                f"typicality: {len(owners)} patients for {len(rows)} rows; give one for each row"
+            )
         if neighbours < 1:
             raise InputError(f"typicality: neighbours is {neighbours}; give 1 or more")
         if len(np.unique(owners)) < 2:
@@ -101,7 +107,9 @@ def _unit(X: ArrayLike) -> NDArray[np.float32]:
     if rows.ndim != 2:
         raise InputError(f"typicality: features have shape {rows.shape}; they must be (rows, D)")
     if not np.isfinite(rows).all():
-        raise InputError("typicality: features hold numbers that are not finite; encode the photographs again")
+        raise InputError(
+            "typicality: features hold numbers that are not finite; encode the photographs again"
+        )
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 

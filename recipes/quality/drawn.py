@@ -38,7 +38,9 @@ def size(rng: Rng) -> tuple[int, int]:
 
 def between(share: Picture, first: tuple[int, ...], second: tuple[int, ...]) -> Picture:
     """Two colours mixed by a share in 0..1."""
-    return (np.array(first) + share[..., None] * (np.array(second, float) - first)).clip(0, 255).astype(np.uint8)
+    return (
+        (np.array(first) + share[..., None] * (np.array(second, float) - first)).clip(0, 255).astype(np.uint8)
+    )
 
 
 def noise(rng: Rng) -> Picture:
@@ -83,14 +85,18 @@ def gradient(rng: Rng) -> Picture:
     return between(course ** rng.uniform(0.5, 2), colour(rng), colour(rng))
 
 
-def words(rng: Rng, picture: Picture, left: int, top: int, right: int, bottom: int, ink: tuple[int, ...]) -> None:
+def words(
+    rng: Rng, picture: Picture, left: int, top: int, right: int, bottom: int, ink: tuple[int, ...]
+) -> None:
     """Lines of text in a box."""
     scale = rng.uniform(0.3, 1.1)
     y = top + int(20 * scale)
     letters = np.array(list("abcdefghiklmnoprstuvwxyz      ABCDEMNRST0123456789.,"))
     while y < bottom:
         line = "".join(rng.choice(letters, max(1, int((right - left) / (17 * scale)))))
-        cv2.putText(picture, line, (left, y), int(rng.integers(0, 4)), scale, ink, 1 + int(scale > 0.8), cv2.LINE_AA)
+        cv2.putText(
+            picture, line, (left, y), int(rng.integers(0, 4)), scale, ink, 1 + int(scale > 0.8), cv2.LINE_AA
+        )
         y += int(rng.uniform(24, 34) * scale)
 
 
@@ -124,7 +130,9 @@ def blob(rng: Rng, radius: float, corners: int, roughness: float) -> Picture:
     """Corners of a random outline, int32 [n, 2] around the origin."""
     angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
     radii = radius * (1 + roughness * rng.uniform(-0.6, 0.6, corners))
-    return np.stack([radii * np.cos(angles) * rng.uniform(0.5, 1), radii * np.sin(angles)], 1).astype(np.int32)
+    return np.stack([radii * np.cos(angles) * rng.uniform(0.5, 1), radii * np.sin(angles)], 1).astype(
+        np.int32
+    )
 
 
 def dead_leaves(rng: Rng) -> Picture:
@@ -139,7 +147,9 @@ def dead_leaves(rng: Rng) -> Picture:
         mask = np.zeros((h, w), np.uint8)
         cv2.fillPoly(mask, [shape + np.array([rng.integers(0, w), rng.integers(0, h)])], 1)
         tone = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.6, 1.2)
-        shade = 1 + rng.uniform(0, 0.7) * (texture - 0.5) + rng.uniform(-0.4, 0.4) * np.linspace(-1, 1, w)[None]
+        shade = (
+            1 + rng.uniform(0, 0.7) * (texture - 0.5) + rng.uniform(-0.4, 0.4) * np.linspace(-1, 1, w)[None]
+        )
         picture = np.where(mask[..., None] > 0, tone * shade[..., None], picture)
     return cv2.GaussianBlur(picture.clip(0, 255).astype(np.uint8), (0, 0), rng.uniform(0.4, 1.6))
 
@@ -167,7 +177,13 @@ def ball(rng: Rng) -> Picture:
         surface = 0.6 * clouds(rng, n, n, 1.6)
         for _ in range(rng.integers(10, 80)):
             centre = tuple(int(v) for v in rng.integers(0, n, 2))
-            cv2.circle(surface, centre, int(2 + 4 * rng.pareto(1.5)), float(rng.uniform(0, 1)), int(rng.choice([-1, 1, 2])))
+            cv2.circle(
+                surface,
+                centre,
+                int(2 + 4 * rng.pareto(1.5)),
+                float(rng.uniform(0, 1)),
+                int(rng.choice([-1, 1, 2])),
+            )
         surface = cv2.GaussianBlur(surface, (0, 0), 1.2)
     skin = between(surface, colour(rng), colour(rng)) * shade[..., None]
     if rng.random() < 0.3:
@@ -191,9 +207,28 @@ def face(rng: Rng) -> Picture:
         eye = (cx + side * int(wide * 0.4), cy - r // 6)
         cv2.ellipse(picture, eye, (r // 6, r // 10), 0, 0, 360, (245,) * 3, -1, cv2.LINE_AA)
         cv2.circle(picture, eye, r // 13, colour(rng), -1, cv2.LINE_AA)
-        cv2.ellipse(picture, (eye[0], eye[1] - r // 6), (r // 5, r // 20), 0, 180, 360, (40, 30, 20), 3, cv2.LINE_AA)
-    cv2.line(picture, (cx, cy - r // 10), (cx - r // 12, cy + r // 6), tuple(int(v * 0.7) for v in skin), 2, cv2.LINE_AA)
-    cv2.ellipse(picture, (cx, cy + r // 2), (r // 3, r // 8), 0, 0, int(rng.choice([180, 360])), (150, 40, 50), int(rng.choice([-1, 3])), cv2.LINE_AA)
+        cv2.ellipse(
+            picture, (eye[0], eye[1] - r // 6), (r // 5, r // 20), 0, 180, 360, (40, 30, 20), 3, cv2.LINE_AA
+        )
+    cv2.line(
+        picture,
+        (cx, cy - r // 10),
+        (cx - r // 12, cy + r // 6),
+        tuple(int(v * 0.7) for v in skin),
+        2,
+        cv2.LINE_AA,
+    )
+    cv2.ellipse(
+        picture,
+        (cx, cy + r // 2),
+        (r // 3, r // 8),
+        0,
+        0,
+        int(rng.choice([180, 360])),
+        (150, 40, 50),
+        int(rng.choice([-1, 3])),
+        cv2.LINE_AA,
+    )
     shade = 0.6 + 0.4 * clouds(rng, h, w, 2.5)[..., None]
     return cv2.GaussianBlur((picture * shade).astype(np.uint8), (0, 0), rng.uniform(0.4, 2.5))
 
@@ -205,7 +240,9 @@ def oct_strip(rng: Rng) -> Picture:
     top = h * (0.35 + 0.1 * rng.normal() * x + 0.12 * rng.random() * np.exp(-(x**2) / 0.02) + 0.05 * x**2)
     y = np.arange(h)[:, None]
     depth = (y - top[None]) / (h * rng.uniform(0.2, 0.4))
-    levels = np.interp(depth, np.linspace(0, 1, 9), [0.6, *rng.uniform(0.15, 0.9, 6), 1.0, 0.4], left=0.06, right=0.2)
+    levels = np.interp(
+        depth, np.linspace(0, 1, 9), [0.6, *rng.uniform(0.15, 0.9, 6), 1.0, 0.4], left=0.06, right=0.2
+    )
     speckle = rng.gamma(rng.uniform(2, 5), size=(h, w))
     picture = levels * speckle / speckle.mean() * 170
     if rng.random() < 0.2:
@@ -232,7 +269,17 @@ def chart(rng: Rng) -> Picture:
         else:
             start = 0
             for stop in [*np.sort(rng.integers(10, 350, 4)), 360]:
-                cv2.ellipse(picture, (w // 2, h // 2), (h // 3, h // 3), 0, start, int(stop), colour(rng), -1, cv2.LINE_AA)
+                cv2.ellipse(
+                    picture,
+                    (w // 2, h // 2),
+                    (h // 3, h // 3),
+                    0,
+                    start,
+                    int(stop),
+                    colour(rng),
+                    -1,
+                    cv2.LINE_AA,
+                )
                 start = int(stop)
     cv2.line(picture, (40, h - 30), (w - 10, h - 30), ink, 1)
     cv2.line(picture, (40, 10), (40, h - 30), ink, 1)
@@ -278,7 +325,9 @@ def skin(rng: Rng) -> Picture:
         start = rng.integers(0, [w, h])
         bend = np.cumsum(rng.normal(0, 0.15, 12)) + rng.uniform(0, 6.3)
         hair = start + np.cumsum(rng.uniform(5, 15) * np.stack([np.cos(bend), np.sin(bend)], 1), 0)
-        cv2.polylines(picture, [hair.astype(np.int32)], False, (50, 35, 25), 1 + int(rng.random() < 0.3), cv2.LINE_AA)
+        cv2.polylines(
+            picture, [hair.astype(np.int32)], False, (50, 35, 25), 1 + int(rng.random() < 0.3), cv2.LINE_AA
+        )
     if rng.random() < 0.4:
         spot = blob(rng, rng.uniform(15, 80), 20, 0.3) + np.array([w // 2, h // 2])
         layer = picture.copy()
@@ -287,14 +336,25 @@ def skin(rng: Rng) -> Picture:
     return picture
 
 
-def tree(rng: Rng, picture: Picture, start: np.ndarray, heading: float, width: float, tone: tuple[int, ...]) -> None:
+def tree(
+    rng: Rng, picture: Picture, start: np.ndarray, heading: float, width: float, tone: tuple[int, ...]
+) -> None:
     """Branches that grow from a point."""
-    while width > 0.8 and (-50 < start).all() and (start < 650).all():
+    while width > 0.8 and (start > -50).all() and (start < 650).all():
         stop = start + rng.uniform(10, 25) * np.array([np.cos(heading), np.sin(heading)])
-        cv2.line(picture, tuple(start.astype(int).tolist()), tuple(stop.astype(int).tolist()), tone, max(1, round(width)), cv2.LINE_AA)
+        cv2.line(
+            picture,
+            tuple(start.astype(int).tolist()),
+            tuple(stop.astype(int).tolist()),
+            tone,
+            max(1, round(width)),
+            cv2.LINE_AA,
+        )
         start, heading = stop, heading + rng.normal(0, 0.25)
         if rng.random() < 0.35:
-            tree(rng, picture, start, heading + rng.choice([-1, 1]) * rng.uniform(0.4, 1.1), width * 0.65, tone)
+            tree(
+                rng, picture, start, heading + rng.choice([-1, 1]) * rng.uniform(0.4, 1.1), width * 0.65, tone
+            )
         width *= rng.uniform(0.86, 0.99)
 
 
@@ -303,7 +363,9 @@ def branches(rng: Rng) -> Picture:
     h, w = size(rng)
     picture = between(clouds(rng, h, w, rng.uniform(0.8, 2)), colour(rng), colour(rng))
     for _ in range(rng.integers(1, 8)):
-        edge = [(rng.uniform(0, w), h), (rng.uniform(0, w), 0), (0, rng.uniform(0, h)), (w / 2, h / 2)][rng.integers(4)]
+        edge = [(rng.uniform(0, w), h), (rng.uniform(0, w), 0), (0, rng.uniform(0, h)), (w / 2, h / 2)][
+            rng.integers(4)
+        ]
         tree(rng, picture, np.array(edge), rng.uniform(0, 6.3), rng.uniform(2, 16), colour(rng))
     return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.4))
 
@@ -329,10 +391,32 @@ def cup(rng: Rng) -> Picture:
     centre = (w // 2 + int(rng.normal(0, 15)), h // 2 + int(rng.normal(0, 15)))
     squash = rng.uniform(0.6, 1)
     for share in np.sort(rng.uniform(0.3, 1, rng.integers(2, 6)))[::-1]:
-        cv2.ellipse(picture, centre, (int(r * share), int(r * share * squash)), 0, 0, 360, colour(rng), -1, cv2.LINE_AA)
-    cv2.ellipse(picture, (centre[0] + int(r), centre[1]), (int(r * 0.25), int(r * 0.2)), 0, -90, 90, colour(rng), int(rng.integers(4, 18)), cv2.LINE_AA)
+        cv2.ellipse(
+            picture,
+            centre,
+            (int(r * share), int(r * share * squash)),
+            0,
+            0,
+            360,
+            colour(rng),
+            -1,
+            cv2.LINE_AA,
+        )
+    cv2.ellipse(
+        picture,
+        (centre[0] + int(r), centre[1]),
+        (int(r * 0.25), int(r * 0.2)),
+        0,
+        -90,
+        90,
+        colour(rng),
+        int(rng.integers(4, 18)),
+        cv2.LINE_AA,
+    )
     shine = 0.7 + 0.6 * clouds(rng, h, w, 2)
-    return cv2.GaussianBlur((picture * shine[..., None]).clip(0, 255).astype(np.uint8), (0, 0), rng.uniform(0.4, 3))
+    return cv2.GaussianBlur(
+        (picture * shine[..., None]).clip(0, 255).astype(np.uint8), (0, 0), rng.uniform(0.4, 3)
+    )
 
 
 def outer_eye(rng: Rng) -> Picture:
@@ -342,7 +426,14 @@ def outer_eye(rng: Rng) -> Picture:
     layer = between(clouds(rng, h, w, 1.5), (240, 225, 220), (215, 190, 185))
     for _ in range(rng.integers(0, 10)):
         start = np.array([rng.choice([0.0, float(w)]), rng.uniform(0.3, 0.7) * h])
-        tree(rng, layer, start, float(np.arctan2(h / 2 - start[1], w / 2 - start[0])), rng.uniform(1, 3), (190, 60, 60))
+        tree(
+            rng,
+            layer,
+            start,
+            float(np.arctan2(h / 2 - start[1], w / 2 - start[0])),
+            rng.uniform(1, 3),
+            (190, 60, 60),
+        )
     r, middle = int(h * rng.uniform(0.2, 0.34)), (w // 2, h // 2)
     iris = between(clouds(rng, h, w, 0.9), colour(rng), colour(rng))
     disc = np.zeros((h, w), np.uint8)
@@ -364,9 +455,17 @@ def inner_organ(rng: Rng) -> Picture:
     n = int(rng.integers(300, SIZE))
     y, x = (np.mgrid[:n, :n] - n * rng.uniform(0.35, 0.65, 2).reshape(2, 1, 1)) / n
     away, around = np.hypot(x, y), np.arctan2(y, x)
-    folds = np.sin(away * rng.uniform(20, 60) + 2 * np.sin(around * rng.integers(2, 5) + rng.uniform(0, 6)) + 3 * clouds(rng, n, n, 2))
+    folds = np.sin(
+        away * rng.uniform(20, 60)
+        + 2 * np.sin(around * rng.integers(2, 5) + rng.uniform(0, 6))
+        + 3 * clouds(rng, n, n, 2)
+    )
     shade = np.clip(0.3 + 1.6 * away, 0, 1) * (0.8 + 0.2 * folds) * (0.85 + 0.3 * clouds(rng, n, n, 1.4))
-    picture = (shade[..., None] * np.array([235, rng.uniform(110, 160), rng.uniform(90, 140)])).clip(0, 255).astype(np.uint8)
+    picture = (
+        (shade[..., None] * np.array([235, rng.uniform(110, 160), rng.uniform(90, 140)]))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
     for _ in range(rng.integers(0, 4)):
         tree(rng, picture, rng.uniform(0, n, 2), rng.uniform(0, 6.3), rng.uniform(1.5, 4), (150, 40, 40))
     for _ in range(rng.integers(3, 25)):
@@ -381,7 +480,14 @@ def landscape(rng: Rng) -> Picture:
     down = np.repeat(np.linspace(0, 1, h)[:, None], w, 1)
     picture = between(np.clip(down * 1.4 + 0.2 * clouds(rng, h, w, 2), 0, 1), colour(rng), colour(rng))
     if rng.random() < 0.5:
-        cv2.circle(picture, (int(rng.integers(w)), int(rng.integers(h // 2))), int(rng.integers(8, 60)), (255, 220, 150), -1, cv2.LINE_AA)
+        cv2.circle(
+            picture,
+            (int(rng.integers(w)), int(rng.integers(h // 2))),
+            int(rng.integers(8, 60)),
+            (255, 220, 150),
+            -1,
+            cv2.LINE_AA,
+        )
     for level in np.sort(rng.uniform(0.3, 0.9, rng.integers(1, 5))):
         ridge = h * level + 40 * np.convolve(np.cumsum(rng.normal(0, 0.3, w)), np.ones(9) / 9, "same")
         mask = np.arange(h)[:, None] > ridge[None]
@@ -393,7 +499,19 @@ def landscape(rng: Rng) -> Picture:
 KINDS: dict[str, Callable[[Rng], Picture]] = {
     kind.__name__.replace("_", " "): kind
     for kind in (
-        *(noise, coloured_noise, flat, gradient, text_page, screenshot, dead_leaves, ball, face, oct_strip, chart),
+        *(
+            noise,
+            coloured_noise,
+            flat,
+            gradient,
+            text_page,
+            screenshot,
+            dead_leaves,
+            ball,
+            face,
+            oct_strip,
+            chart,
+        ),
         *(histology, skin, branches, stripes, cup, outer_eye, inner_organ, landscape),
     )
 }
@@ -402,7 +520,9 @@ KINDS: dict[str, Callable[[Rng], Picture]] = {
 def on_black(rng: Rng, picture: Picture) -> Picture:
     """The picture through a round opening, whole or cut above and below, on black, as a fundus camera's."""
     side = min(picture.shape[:2])
-    top, left = (int(rng.integers(0, spare + 1)) for spare in (picture.shape[0] - side, picture.shape[1] - side))
+    top, left = (
+        int(rng.integers(0, spare + 1)) for spare in (picture.shape[0] - side, picture.shape[1] - side)
+    )
     part = picture[top : top + side, left : left + side]
     y, x = (np.mgrid[:side, :side] - (side - 1) / 2) / (side / 2)
     seen = (np.hypot(x, y) < 0.99) & (np.abs(y) < rng.choice([1.0, rng.uniform(0.7, 1)]))
@@ -419,7 +539,10 @@ def tinted(rng: Rng, picture: Picture) -> Picture:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     red = rng.uniform(0.7, 1.1)
     green = rng.uniform(0.35, 0.7)
-    channels = [255 * level * grey**power for level, power in ((red, 0.7), (green, 1), (green * rng.uniform(0.2, 0.7), 1.3))]
+    channels = [
+        255 * level * grey**power
+        for level, power in ((red, 0.7), (green, 1), (green * rng.uniform(0.2, 0.7), 1.3))
+    ]
     return np.dstack(channels).clip(0, 255).astype(np.uint8)
 
 
@@ -431,7 +554,9 @@ def camera(rng: Rng, picture: Picture) -> Picture:
         picture = cv2.addWeighted(picture, rng.uniform(0.3, 0.9), np.full_like(picture, colour(rng)), 0.2, 0)
     if rng.random() < 0.3:
         picture = (picture + rng.normal(0, rng.uniform(1, 8), picture.shape)).clip(0, 255).astype(np.uint8)
-    encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 97))])[1]
+    encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 97))])[
+        1
+    ]
     return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-
 from drawn import Picture, Rng
 
 from fewshot_flair.images.foreground import crop_foreground
@@ -54,9 +53,14 @@ def burnt_text(rng: Rng, picture: Picture) -> Picture:
     h, w = picture.shape[:2]
     out = picture.copy()
     for _ in range(rng.integers(1, 4)):
-        at = (int(rng.uniform(0, 0.6) * w), int(rng.choice([rng.uniform(0.03, 0.1), rng.uniform(0.9, 0.98)]) * h))
+        at = (
+            int(rng.uniform(0, 0.6) * w),
+            int(rng.choice([rng.uniform(0.03, 0.1), rng.uniform(0.9, 0.98)]) * h),
+        )
         words = "".join(rng.choice(list("ODS 0123456789-:ABCDER"), 14))
-        cv2.putText(out, words, at, 0, w / 1400, (255, 255, int(rng.choice([0, 255]))), max(1, w // 700), cv2.LINE_AA)
+        cv2.putText(
+            out, words, at, 0, w / 1400, (255, 255, int(rng.choice([0, 255]))), max(1, w // 700), cv2.LINE_AA
+        )
     return out
 
 
@@ -78,15 +82,21 @@ def ultra_wide(rng: Rng, picture: Picture) -> Picture:
     return (np.dstack([red * rng.uniform(0.5, 1), green, 0.15 * green]) * oval).clip(0, 255).astype(np.uint8)
 
 
-def _scatter(rng: Rng, picture: Picture, count: int, size: tuple[float, float], tone: tuple[float, ...], soft: float) -> Picture:
+def _scatter(
+    rng: Rng, picture: Picture, count: int, size: tuple[float, float], tone: tuple[float, ...], soft: float
+) -> Picture:
     h, w = picture.shape[:2]
     layer = np.zeros((h, w), np.float32)
     for _ in range(count):
         centre = (int(rng.uniform(0.1, 0.9) * w), int(rng.uniform(0.1, 0.9) * h))
         axes = tuple(max(1, int(rng.uniform(*size) * w)) for _ in range(2))
         cv2.ellipse(layer, centre, axes, float(rng.uniform(0, 180)), 0, 360, float(rng.uniform(0.4, 0.9)), -1)
-    layer = cv2.GaussianBlur(layer, (0, 0), max(0.6, soft * w))[..., None] * (picture.max(2, keepdims=True) > 20)
-    return ((1 - layer) * picture + layer * picture.mean() * 2.2 * np.array(tone)).clip(0, 255).astype(np.uint8)
+    layer = cv2.GaussianBlur(layer, (0, 0), max(0.6, soft * w))[..., None] * (
+        picture.max(2, keepdims=True) > 20
+    )
+    return (
+        ((1 - layer) * picture + layer * picture.mean() * 2.2 * np.array(tone)).clip(0, 255).astype(np.uint8)
+    )
 
 
 def laser_scars(rng: Rng, picture: Picture) -> Picture:
@@ -110,6 +120,13 @@ def other_colours(rng: Rng, picture: Picture) -> Picture:
     return (255 * mixed * gains).clip(0, 255).astype(np.uint8)
 
 
+def other_light(rng: Rng, picture: Picture) -> Picture:
+    """Half as light, or half as light again."""
+    return (
+        (picture * rng.choice([rng.uniform(0.45, 0.8), rng.uniform(1.2, 1.5)])).clip(0, 255).astype(np.uint8)
+    )
+
+
 def turned(rng: Rng, picture: Picture) -> Picture:
     """Turned by a right angle, mirrored, or both."""
     out = np.rot90(picture, int(rng.integers(4)))
@@ -120,17 +137,34 @@ def cloudy(rng: Rng, picture: Picture) -> Picture:
     """A hazy medium: less contrast, softer."""
     soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 0.004 * picture.shape[1]))
     veil = cv2.GaussianBlur(picture, (0, 0), 0.06 * picture.shape[1])
-    return cv2.addWeighted(soft, 1, veil, 0, 0) if rng.random() < 0.3 else cv2.addWeighted(soft, 0.55, veil, 0.45, 0)
+    return (
+        cv2.addWeighted(soft, 1, veil, 0, 0)
+        if rng.random() < 0.3
+        else cv2.addWeighted(soft, 0.55, veil, 0.45, 0)
+    )
 
 
 VARIANTS: dict[str, Callable[[Rng, Picture], Picture]] = {
     variant.__name__.replace("_", " "): variant
-    for variant in (grey, wide_border, square_crop, close_up, burnt_text, ultra_wide, laser_scars, bleeding, other_colours, turned, cloudy)
+    for variant in (
+        grey,
+        wide_border,
+        square_crop,
+        close_up,
+        burnt_text,
+        ultra_wide,
+        laser_scars,
+        bleeding,
+        other_colours,
+        other_light,
+        turned,
+        cloudy,
+    )
 }
 
 
 def _light(share: float) -> Callable[[Rng, Picture], Picture]:
-    return lambda rng, picture: (picture * share).clip(0, 255).astype(np.uint8)
+    return lambda rng, picture: (picture * float(share)).clip(0, 255).astype(np.uint8)
 
 
 def _blurred(share: float) -> Callable[[Rng, Picture], Picture]:
@@ -155,7 +189,11 @@ def _covered(share: float) -> Callable[[Rng, Picture], Picture]:
         lit = picture.max(2) > 20
         rows = np.flatnonzero(lit.any(1))
         edge = rows[0] + share * (rows[-1] - rows[0])
-        shade = np.clip((np.arange(h)[:, None] - edge + 6 * np.sin(np.arange(w) / w * 6)[None]) / (0.02 * h) + 0.5, 0.02, 1)
+        shade = np.clip(
+            (np.arange(h)[:, None] - edge + 6 * np.sin(np.arange(w) / w * 6)[None]) / (0.02 * h) + 0.5,
+            0.02,
+            1,
+        )
         return (picture * shade[..., None]).astype(np.uint8)
 
     return cover

@@ -33,6 +33,8 @@ class Field:
         Share of the field's bounding box that it fills: 0.785 of a circle, 1 of a square.
     roundness : float
         Share of the smallest circle around it that it fills, as far as that circle lies in the bounding box.
+    seen : float
+        Share of the whole circle that it fills: 0.64 of a square within it.
     aspect : float
         Shorter over longer side of the box.
     share : float
@@ -46,6 +48,7 @@ class Field:
     framed: bool
     fill: float
     roundness: float
+    seen: float
     aspect: float
     share: float
     diameter: int
@@ -60,7 +63,7 @@ def find_field(rgb: NDArray[np.uint8]) -> Field:
     small = _shrunk(rgb, _SEARCHED)
     mask, framed = _field_mask(small)
     box = cv2.boundingRect(mask)
-    fill, roundness = _shape(mask, box)
+    fill, roundness, seen = _shape(mask, box)
     left, top = box[0] * width // mask.shape[1], box[1] * height // mask.shape[0]
     right = max(left + 1, -(-(box[0] + box[2]) * width // mask.shape[1]))
     bottom = max(top + 1, -(-(box[1] + box[3]) * height // mask.shape[0]))
@@ -80,6 +83,7 @@ def find_field(rgb: NDArray[np.uint8]) -> Field:
         framed,
         fill,
         roundness,
+        seen,
         min(box[2], box[3]) / max(box[2], box[3]),
         float(np.count_nonzero(mask)) / mask.size,
         max(bottom - top, right - left),
@@ -126,14 +130,16 @@ def _field_mask(small: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
     return cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, cv2.FILLED), True  # type: ignore[call-overload, return-value]
 
 
-def _shape(mask: NDArray[np.uint8], box: tuple[int, ...]) -> tuple[float, float]:
+def _shape(mask: NDArray[np.uint8], box: tuple[int, ...]) -> tuple[float, float, float]:
+    """`fill`, `roundness` and `seen` of a mask."""
     left, top, width, height = box
     area = float(np.count_nonzero(mask))
     outline = np.concatenate(cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0])
     (x, y), radius = cv2.minEnclosingCircle(outline)
     rows, columns = np.mgrid[top : top + height, left : left + width]
     circle = np.count_nonzero((columns - x) ** 2 + (rows - y) ** 2 <= (radius + 0.5) ** 2)
-    return area / (width * height), min(1.0, area / max(1, circle))
+    whole = np.pi * (radius + 0.5) ** 2
+    return area / (width * height), min(1.0, area / max(1, circle)), min(1.0, area / whole)
 
 
 def _without_rim(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -27,6 +27,7 @@ def measure(field: Field) -> dict[str, float]:
         "framed": field.framed,
         "fill": field.fill,
         "roundness": field.roundness,
+        "seen": field.seen,
         "aspect": field.aspect,
         "share": field.share,
         "diameter": field.diameter,
@@ -79,7 +80,8 @@ def _flattened(field: Field) -> tuple[Floats, Floats]:
     """Green over its own mean around each pixel of the field, less 1 and 0 outside; and that mean."""
     green, weight = field.rgb[..., 1].astype(np.float32), field.inside.astype(np.float32)
     # Wide blurs on a copy of a quarter of the size.
-    small = cv2.resize(cv2.merge([green * weight, weight]), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    size = tuple(max(1, side // 4) for side in green.shape[::-1])
+    small = cv2.resize(cv2.merge([green * weight, weight]), size, interpolation=cv2.INTER_AREA)
     wide = cv2.resize(cv2.GaussianBlur(small, (0, 0), 3.5), green.shape[::-1], interpolation=cv2.INTER_LINEAR)
     ground = wide[..., 0] / np.maximum(wide[..., 1], 1e-3)
     return np.asarray((green - ground) / (ground + 8) * weight), ground
@@ -102,9 +104,17 @@ def _structure(flat: Floats, light: Floats, inside: NDArray[np.bool_]) -> dict[s
     values |= {f"band_{i}": energy for i, energy in enumerate(energies)}
     values |= {f"slope_{i}": energies[i + 1] - energies[i] for i in range(len(energies) - 1)}
     soft = blurred[0]
+    values |= {
+        "sharpness": np.exp(energies[1] - energies[3]),
+        "grain": np.exp(energies[0] - energies[2]),
+    }
     slopes = cv2.magnitude(cv2.Sobel(soft, -1, 1, 0), cv2.Sobel(soft, -1, 0, 1))[inside]  # type: ignore[call-overload]
     middle, most, top = _quantiles(slopes, 0.5, 0.9, 0.99)
-    values |= {"edges": np.log(middle + 1e-3), "edges_tail": np.log((top + 1e-3) / (most + 1e-3))}
+    values |= {
+        "edges": np.log(middle + 1e-3),
+        "detail": middle,
+        "edges_tail": np.log((top + 1e-3) / (most + 1e-3)),
+    }
     low, middle, high = _quantiles(light + 8, 0.1, 0.5, 0.9)
     (spot,) = _quantiles(blurred[4][inside], 0.997)
     return values | {"light_spread": np.log((high - low) / middle + 1e-2), "brightest_spot": spot}

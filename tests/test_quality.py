@@ -103,7 +103,7 @@ def test_turning_changes_little(retinas):
 
 
 def test_twelve_bits_in_sixteen_are_as_eight(tmp_path, retinas):
-    levels = (retinas[0][..., 1].astype(np.uint16) * 4095 + 127) // 255
+    levels = (retinas[0][..., 1].astype(np.uint32) * 4095 + 127) // 255).astype(np.uint16
     Image.fromarray(levels).save(tmp_path / "twelve.png")
     eight = assess_quality(retinas[0][..., 1])
     twelve = assess_quality(tmp_path / "twelve.png")

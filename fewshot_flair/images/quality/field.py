@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,7 +69,7 @@ def find_field(rgb: NDArray[np.uint8]) -> Field:
     left, top = box[0] * width // mask.shape[1], box[1] * height // mask.shape[0]
     right = max(left + 1, -(-(box[0] + box[2]) * width // mask.shape[1]))
     bottom = max(top + 1, -(-(box[1] + box[3]) * height // mask.shape[0]))
-    crop = _shrunk(rgb[top:bottom, left:right], SIDE)
+    crop: NDArray[Any] = _shrunk(rgb[top:bottom, left:right], SIDE)
     scale = SIDE / max(crop.shape[:2])
     if scale > 1:
         size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
@@ -127,22 +129,22 @@ def _field_mask(small: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
         return everything, False
     mask = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, cv2.FILLED), True  # type: ignore[call-overload, return-value]
+    return cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, cv2.FILLED), True
 
 
-def _shape(mask: NDArray[np.uint8], box: tuple[int, ...]) -> tuple[float, float, float]:
+def _shape(mask: NDArray[np.uint8], box: Sequence[int]) -> tuple[float, float, float]:
     """`fill`, `roundness` and `seen` of a mask."""
     left, top, width, height = box
     area = float(np.count_nonzero(mask))
     outline = np.concatenate(cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0])
     (x, y), radius = cv2.minEnclosingCircle(outline)
     rows, columns = np.mgrid[top : top + height, left : left + width]
-    circle = np.count_nonzero((columns - x) ** 2 + (rows - y) ** 2 <= (radius + 0.5) ** 2)
+    circle = int(np.count_nonzero((columns - x) ** 2 + (rows - y) ** 2 <= (radius + 0.5) ** 2))
     whole = np.pi * (radius + 0.5) ** 2
-    return area / (width * height), min(1.0, area / max(1, circle)), min(1.0, area / whole)
+    return area / float(width * height), min(1.0, area / max(1.0, float(circle))), min(1.0, area / whole)
 
 
-def _without_rim(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _without_rim(mask: NDArray[Any]) -> NDArray[np.bool_]:
     reach = 2 * round(_RIM * SIDE) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     inner = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from fewshot_flair.images.quality.field import Field
 
 __all__ = ["measure"]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 _WIDTHS = (1.0, 1.8, 3.0)
 """Standard deviations, in pixels at working size, of the lines that are looked for."""
 _SCALES = (0.6, 1.2, 2.4, 4.8, 9.6, 19.2)
@@ -108,7 +110,7 @@ def _structure(flat: Floats, light: Floats, inside: NDArray[np.bool_]) -> dict[s
         "sharpness": np.exp(energies[1] - energies[3]),
         "grain": np.exp(energies[0] - energies[2]),
     }
-    slopes = cv2.magnitude(cv2.Sobel(soft, -1, 1, 0), cv2.Sobel(soft, -1, 0, 1))[inside]  # type: ignore[call-overload]
+    slopes = cv2.magnitude(cv2.Sobel(soft, -1, 1, 0), cv2.Sobel(soft, -1, 0, 1))[inside]
     middle, most, top = _quantiles(slopes, 0.5, 0.9, 0.99)
     values |= {
         "edges": np.log(middle + 1e-3),

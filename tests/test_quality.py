@@ -17,6 +17,7 @@ from fewshot_flair.bank import qualities
 from fewshot_flair.bank.qualities import assess_files
 from fewshot_flair.cli import app
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.quality.assessment import DOUBTFUL
 from fewshot_flair.images.quality.field import find_field
 from fewshot_flair.images.quality.measures import measure
 from fewshot_flair.images.quality.scorecard import points
@@ -68,8 +69,7 @@ def test_rendered_retinas_are_retinas(retinas):
 def test_few_real_retinas_are_flagged(dr_clinic, folder):
     paths = sorted((dr_clinic.parent / folder / "images").glob("*.jpg"))[::20]
     found = [assess_quality(path) for path in paths]
-    assert np.mean([not one.retina for one in found]) <= 0.03
-    assert np.mean([not one.gradable for one in found]) <= 0.1
+    assert sum(not one.gradable for one in found) <= 2  # of 21 or 30: docs/quality.md has the share of all
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -103,7 +103,7 @@ def test_turning_changes_little(retinas):
 
 
 def test_twelve_bits_in_sixteen_are_as_eight(tmp_path, retinas):
-    levels = (retinas[0][..., 1].astype(np.uint32) * 4095 + 127) // 255).astype(np.uint16
+    levels = ((retinas[0][..., 1].astype(np.uint32) * 4095 + 127) // 255).astype(np.uint16)
     Image.fromarray(levels).save(tmp_path / "twelve.png")
     eight = assess_quality(retinas[0][..., 1])
     twelve = assess_quality(tmp_path / "twelve.png")
@@ -132,7 +132,7 @@ def test_points_add_up_to_the_score(retinas):
     found = assess_quality(retinas[0])
     logit = sum(points(found.measures).values())
     assert found.score == pytest.approx(1 / (1 + np.exp(-logit)))
-    assert found.retina == (logit >= 0)
+    assert found.retina == (found.score >= DOUBTFUL)
 
 
 def test_the_field_is_found():
@@ -174,7 +174,7 @@ def read_table(path: Path) -> pd.DataFrame:
         ".csv": pd.read_csv,
         ".tsv": lambda p: pd.read_csv(p, sep="\t"),
         ".parquet": pd.read_parquet,
-        ".xlsx": pd.read_excel,
+        ".xlsx": lambda p: pd.read_excel(p, engine="calamine"),
     }
     return readers[path.suffix](path)
 
@@ -194,7 +194,7 @@ def test_the_command_writes_a_row_for_every_file(tmp_path, folder, suffix):
     for _ in range(2):  # the second replaces the first's table
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
-    table = read_table(out).fillna("").set_index("image")
+    table = read_table(out).set_index("image")
     names = {str(folder / name) for name in ("good.png", "=flat.png", "empty.jpg", "torn.jpg")}
     assert set(table.index) == names | {str(tmp_path / "gone.jpg")}
     assert list(table.columns[:3]) == ["retina", "gradable", "reasons"]
@@ -225,7 +225,7 @@ def test_a_workbook_keeps_no_formula(tmp_path):
     write_table(
         pd.DataFrame({"image": ["=1+1.jpg", "a\x1bb.jpg", "ä.jpg"], "n": [1, 2, 3]}), tmp_path / "t.xlsx"
     )
-    table = pd.read_excel(tmp_path / "t.xlsx")
+    table = pd.read_excel(tmp_path / "t.xlsx", engine="calamine")
     assert table["image"].tolist() == ["'=1+1.jpg", "a\\x1bb.jpg", "ä.jpg"]
     assert table["n"].tolist() == [1, 2, 3]
 

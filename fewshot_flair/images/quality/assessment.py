@@ -15,6 +15,8 @@ __all__ = ["VERSION", "Quality", "assess_quality"]
 
 VERSION = 1
 """Grows when the same photograph may get another answer."""
+DOUBTFUL, SURE = 0.2, 0.5
+"""Scores: less than the first is no retina; less than the second may be none, and is not to be graded."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Quality:
     reasons : tuple of str
         Why not, in plain words with their numbers; empty where it is gradable.
     score : float
-        From 0 to 1: how much it looks like a retina; `retina` is 0.5 or more. No probability.
+        From 0 to 1: how much it looks like a retina; no probability. From `SURE` on it is taken for one, below
+        `DOUBTFUL` for none; between them it may be a strange one, which is not gradable.
     measures : mapping of str to float
         Everything that was measured (docs/quality.md says what).
     """
@@ -73,10 +76,11 @@ def assess_quality(image: ImageLike) -> Quality:
     measures = measure(find_field(read_image(image)))
     given = points(measures)
     score = 1 / (1 + math.exp(-max(-50.0, min(50.0, sum(given.values())))))
-    retina = score >= 0.5
+    retina = score >= DOUBTFUL
     reasons = tuple(_faults(measures))
-    if not retina:
-        reasons = (f"looks like no retina (score {score:.3f}, 0.5 needed)", *reasons)
+    if score < SURE:
+        words = "may be no retina" if retina else "looks like no retina"
+        reasons = (f"{words} (score {score:.3f}; at least {SURE:g})", *reasons)
     return Quality(retina, retina and not reasons, reasons, score, measures)
 
 

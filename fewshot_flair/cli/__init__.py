@@ -21,6 +21,7 @@ from fewshot_flair.cli import (
     list_encoders,
     predict,
     prompts,
+    quality,
     study,
 )
 
@@ -38,6 +39,7 @@ INTERRUPTED = 130
 app.command()(adapt.adapt)
 app.command()(predict.predict)
 app.command()(export.export)
+app.command()(quality.quality)
 app.command()(cache.cache)
 app.command()(study.study)
 app.command()(study.report)

@@ -12,6 +12,7 @@ from .operating import (
 )
 from .patients import PatientLabels, combine_patients, patient_labels
 from .referral import RiskCoverage, referral_threshold, risk_coverage
+from .typicality import Typicality
 
 __all__ = [
     "METRICS",
@@ -23,6 +24,7 @@ __all__ = [
     "Score",
     "Scores",
     "Threshold",
+    "Typicality",
     "auprc",
     "auroc",
     "balanced_accuracy",

@@ -67,10 +67,10 @@ def with_notes(
     return pd.concat([table.assign(note=list(notes)), left_out], ignore_index=True)
 
 
-def check_table(out: Path) -> None:
-    """Raise where predictions cannot go to `out`; no other table than earlier predictions is replaced."""
-    if out.suffix.lower() not in (".csv", ".tsv", ".parquet"):
-        raise InputError(f"--out {out}: give a name that ends in .csv, .tsv or .parquet")
+def check_table(out: Path, first: Sequence[str] = COLUMNS, what: str = "predictions") -> None:
+    """Raise where a table cannot go to `out`; only one that begins with the same columns is replaced."""
+    if out.suffix.lower() not in (".csv", ".tsv", ".parquet", ".xlsx"):
+        raise InputError(f"--out {out}: give a name that ends in .csv, .tsv, .parquet or .xlsx")
     if not out.exists():
         return
     if out.suffix.lower() == ".parquet":
@@ -81,11 +81,19 @@ def check_table(out: Path) -> None:
             columns = pq.read_schema(out).names
         except (pa.ArrowException, OSError):
             columns = []
+    elif out.suffix.lower() == ".xlsx":
+        from python_calamine import CalamineError, CalamineWorkbook
+
+        try:
+            rows = CalamineWorkbook.from_path(out).get_sheet_by_index(0).to_python(nrows=1)
+        except (CalamineError, OSError):
+            rows = []
+        columns = [str(cell) for cell in rows[0]] if rows else []
     else:
         with out.open(encoding="utf-8", errors="replace") as lines:
             columns = lines.readline(10_000).strip().split("\t" if out.suffix.lower() == ".tsv" else ",")
-    if columns[:3] != COLUMNS:
-        raise InputError(f"--out {out}: this file holds something other than predictions; give another name")
+    if columns[: len(first)] != list(first):
+        raise InputError(f"--out {out}: this file holds something other than {what}; give another name")
 
 
 def predict_table(

@@ -93,6 +93,8 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
         "names": cell.names,
         "prior": cell.prior,
     }
+    if study.calibrate:
+        parts["calibrate"] = True
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
@@ -158,6 +160,7 @@ def compute(task: Task) -> CellResult:
         episodes,
         label_noise=cell.label_noise,
         prior=cell.prior,
+        calibrate=task.study.calibrate,
         device=task.device,
     ).named(cell.names)
     found.write(task.path)

@@ -172,6 +172,9 @@ class Study(_Strict):
     unlabelled : int, optional
         Images without labels an episode, for the adapters that use them: from the pool, or where there is
         none from the training images that the support set leaves. By default the whole pool, or none.
+    calibrate : bool
+        Measure Brier score and ECE after a temperature too (see `evaluate_adapter`), in the columns
+        ``brier_score_calibrated`` and ``expected_calibration_error_calibrated``.
     save : bool
         Fit every adapter on all training rows too, test it, choose one for `predict`, and keep them all.
     decision : DecisionChoice
@@ -197,6 +200,7 @@ class Study(_Strict):
     prior: list[Literal["none", "known", "estimated"]] = Field(default=["none"], min_length=1)
     label_noise: list[Share] = Field(default=[0.0], min_length=1)
     unlabelled: int | None = Field(default=None, ge=0)
+    calibrate: bool = False
     save: bool = False
     decision: DecisionChoice = DecisionChoice()
     published: str | None = None

@@ -127,26 +127,17 @@ def refit_all(
 
 def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: DecisionChoice) -> Decision:
     """What the adapter's out-of-fold logits say: calibration first, and thresholds on calibrated probabilities."""
-    from fewshot_flair.adapters.heads import NEVER
-    from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, calibrate, fit_bias
+    from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, fit_bias
+    from fewshot_flair.experiment.calibrating import calibrate_seen
     from fewshot_flair.experiment.decisions import positive_classes
-    from fewshot_flair.words import counted
 
     n_classes = len(clinic.classes)
     logits = crossed.logits.get(label, np.zeros((0, n_classes)))
     y = clinic.train.y[: len(logits)]
-    seen = logits[np.arange(len(y)), y] > NEVER / 2
+    found, seen = calibrate_seen(logits, y, crossed.fold, class_wise=wanted.calibration == "class-wise")
+    if wanted.calibration == "none":
+        found = Calibration(1.0, (0.0,) * n_classes, "not calibrated, as asked for")
     z, truth = logits[seen], y[seen]
-    none = (0.0,) * n_classes
-    if not len(z):
-        found = Calibration(1.0, none, "not calibrated: too few patients for rows out of fold")
-    elif wanted.calibration == "none":
-        found = Calibration(1.0, none, "not calibrated, as asked for")
-    else:
-        found = calibrate(z, truth, crossed.fold[seen], class_wise=wanted.calibration == "class-wise")
-    rule = found.rule
-    if not seen.all():
-        rule += f"; {counted(int((~seen).sum()), 'row')} left out, whose class their fit had not seen"
     counts = np.bincount(truth, minlength=n_classes)
     shift = None
     if counts.min() >= FEWEST_OF_A_CLASS:
@@ -156,7 +147,7 @@ def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: Deci
         classes=list(clinic.classes),
         temperature=found.temperature,
         bias=list(found.bias),
-        calibration=rule,
+        calibration=found.rule,
         shift=shift,
         rows=len(logits),
         folds=crossed.folds,

@@ -14,11 +14,15 @@ from scipy.special import softmax
 from fewshot_flair.cli import show, terminal
 from fewshot_flair.cli.parsing import parse_prevalence
 from fewshot_flair.data.grades import DR_GRADES, referable_grades
+from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import score
+from fewshot_flair.evaluation.calibration import fit_temperature
 from fewshot_flair.evaluation.priors import correct_prior
+from fewshot_flair.experiment.calibrating import draw_temperatures
 from fewshot_flair.experiment.decisions import check_prevalence, positive_classes
 from fewshot_flair.experiment.design import DecisionChoice, EncoderChoice, Study
+from fewshot_flair.experiment.folds import inseparable, patient_folds
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.models import calibrated, cross_validate, decide, load_adapter
 from fewshot_flair.models.decision import (
@@ -30,7 +34,6 @@ from fewshot_flair.models.decision import (
     sureness,
 )
 from fewshot_flair.models.refit import refit_all
-from fewshot_flair.models.selection import inseparable
 from fewshot_flair.report.page import write_report
 
 POSITIVE = ["moderate", "severe", "proliferative"]
@@ -299,6 +302,40 @@ def test_report_and_terminal_say_what_decisions_are_worth(made, planted_clinic, 
     show.decisions(console, results)
     assert f"sensitivity {100 * found.sensitivity.value:.1f}" in printed.getvalue()
     assert "of 100 patients" in printed.getvalue()
+
+
+@pytest.mark.parametrize("name", ["lp", "ss", "ss-text-u"])
+def test_a_draw_s_temperature_is_that_of_a_plain_loop_over_its_folds(planted_clinic, name):
+    rows, spec = planted_clinic.train, AdapterSpec(name)
+    episodes = EpisodeSampler(8, allow_fewer=True).sample_many(
+        rows.y,
+        seeds=[0, 1, 2],
+        classes=planted_clinic.classes,
+        unlabeled=20 if name == "ss-text-u" else 0,
+    )
+    labels = [rows.y[support] for support in episodes.indices]
+    found = draw_temperatures(planted_clinic, spec, episodes, labels)
+    groups = inseparable(rows.patients, rows.keys)
+    X = rows.read(planted_clinic.feature_kind(planted_clinic.create(spec).features))
+    for draw, support in enumerate(episodes.indices):
+        z, y = np.empty((len(support), 5)), rows.y[support]
+        for fit, held in patient_folds(y, groups[support], 5, episodes.seeds[draw]):
+            free = None if episodes.unlabeled is None else X[episodes.unlabeled[draw]]
+            adapter = planted_clinic.create(spec)
+            names = [planted_clinic.classes[code] for code in y[fit]]
+            z[held] = adapter.fit(X[support[fit]], names, X_unlabeled=free).logits(X[support[held]])
+        assert found[draw] == pytest.approx(fit_temperature(z, y), rel=1e-2)
+
+
+def test_a_study_measures_calibration_on_request_and_changes_nothing_else(planted_clinic, tmp_path):
+    plain = study_of(shots=[8], adapters=["zero-shot", "ss"])
+    rows = results_of(plain, tmp_path / "plain", planted_clinic).rows
+    both = study_of(shots=[8], adapters=["zero-shot", "ss"], calibrate=True)
+    more = results_of(both, tmp_path / "both", planted_clinic).rows
+    added = [f"{key}_calibrated" for key in ("brier_score", "expected_calibration_error")]
+    assert [name for name in more.columns if name not in rows.columns] == added
+    assert more.drop(columns=added).to_csv() == rows.to_csv()
+    assert (more["brier_score_calibrated"] != more["brier_score"]).any()
 
 
 def test_a_report_of_a_run_without_saved_adapters_has_none_of_it(planted_clinic, tmp_path):

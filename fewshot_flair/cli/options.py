@@ -237,6 +237,14 @@ class Decision:
             show_default=True,
         ),
     ] = 0.05
+    alpha: Annotated[
+        float,
+        _decision(
+            "--alpha",
+            "Share of true classes that the sets of predict may miss (conformal sets, cross).",
+            show_default=True,
+        ),
+    ] = 0.1
     calibration: Annotated[
         str,
         _decision(

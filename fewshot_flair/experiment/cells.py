@@ -94,6 +94,8 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
         "names": cell.names,
         "prior": cell.prior,
     }
+    if study.calibrate:
+        parts["calibrate"] = True
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
@@ -162,6 +164,7 @@ def compute(task: Task) -> CellResult:
             label_noise=cell.label_noise,
             prior=cell.prior,
             device=task.device,
+            calibrate=task.study.calibrate,
         ).named(cell.names)
     found.notes.extend(_fewer(episodes, task.study.unlabelled_on(cell.data) if free else None))
     found.write(task.path)

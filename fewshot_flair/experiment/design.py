@@ -115,6 +115,8 @@ class DecisionChoice(_Strict):
         Of the place of use; the test rows' probabilities are measured moved to it, too.
     max_error : float
         The error of answers that nobody looks at; less sure photographs are referred.
+    alpha : float
+        Of the sets that go with the answers: the share of true classes that may be missing from them.
     """
 
     calibration: Literal["temperature", "class-wise", "none"] = "temperature"
@@ -122,6 +124,7 @@ class DecisionChoice(_Strict):
     operating_point: str | None = None
     prevalence: dict[str, float] | Literal["estimate"] | None = None
     max_error: float = Field(default=0.05, ge=0, lt=1)
+    alpha: float = Field(default=0.1, gt=0, lt=1)
 
     @field_validator("operating_point")
     @classmethod
@@ -173,6 +176,9 @@ class Study(_Strict):
     unlabelled : int, optional
         Images without labels an episode, for the adapters that use them: from the pool, or where there is
         none from the training images that the support set leaves. By default the whole pool, or none.
+    calibrate : bool
+        Measure Brier score and ECE after a temperature too (see `evaluate_adapter`), in the columns
+        ``brier_score_calibrated`` and ``expected_calibration_error_calibrated``.
     save : bool
         Fit every adapter on all training rows too, test it, choose one for `predict`, and keep them all.
     decision : DecisionChoice
@@ -198,6 +204,7 @@ class Study(_Strict):
     prior: list[Literal["none", "known", "estimated"]] = Field(default=["none"], min_length=1)
     label_noise: list[Share] = Field(default=[0.0], min_length=1)
     unlabelled: int | None = Field(default=None, ge=0)
+    calibrate: bool = False
     save: bool = False
     decision: DecisionChoice = DecisionChoice()
     published: str | None = None

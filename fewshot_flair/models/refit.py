@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fewshot_flair.experiment.results import Saved, TestFigures
 from fewshot_flair.models.decided import measure
 from fewshot_flair.models.decision import Decision, Shift, calibrated, with_thresholds
+from fewshot_flair.models.kept import keep_sets, keep_training_rows
 from fewshot_flair.models.selection import CrossValidation, choose_default, cross_validate
 
 if TYPE_CHECKING:
@@ -97,8 +98,13 @@ def refit_all(
         adapter = refit(clinic, spec, device)
         folder = Path("adapters") / folder_name(spec.label)
         decision = _decision(clinic, spec.label, crossed, wanted)
-        save_adapter(adapter, out / folder, extra=_for_use(clinic, choice, decision))
-        features = clinic.test.read(clinic.feature_kind(adapter.features))
+        kind = clinic.feature_kind(adapter.features)
+        kept = {
+            "sets": keep_sets(adapter, spec.label, clinic, crossed, wanted.alpha, out / folder),
+            "training_rows": keep_training_rows(clinic, kind, out / "adapters"),
+        }
+        save_adapter(adapter, out / folder, extra=_for_use(clinic, choice, decision) | kept)
+        features = clinic.test.read(kind)
         table = predict_table(adapter, clinic.test.images, features, decision)
         table.insert(1, "label", [clinic.classes[code] for code in clinic.test.y])
         table.insert(2, "adapter", spec.label)
@@ -128,26 +134,17 @@ def refit_all(
 
 def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: DecisionChoice) -> Decision:
     """What the adapter's out-of-fold logits say: calibration first, and thresholds on calibrated probabilities."""
-    from fewshot_flair.adapters.heads import NEVER
-    from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, calibrate, fit_bias
+    from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, fit_bias
+    from fewshot_flair.experiment.calibrating import calibrate_seen
     from fewshot_flair.experiment.decisions import positive_classes
-    from fewshot_flair.words import counted
 
     n_classes = len(clinic.classes)
     logits = crossed.logits.get(label, np.zeros((0, n_classes)))
     y = clinic.train.y[: len(logits)]
-    seen = logits[np.arange(len(y)), y] > NEVER / 2
+    found, seen = calibrate_seen(logits, y, crossed.fold, class_wise=wanted.calibration == "class-wise")
+    if wanted.calibration == "none":
+        found = Calibration(1.0, (0.0,) * n_classes, "not calibrated, as asked for")
     z, truth = logits[seen], y[seen]
-    none = (0.0,) * n_classes
-    if not len(z):
-        found = Calibration(1.0, none, "not calibrated: too few patients for rows out of fold")
-    elif wanted.calibration == "none":
-        found = Calibration(1.0, none, "not calibrated, as asked for")
-    else:
-        found = calibrate(z, truth, crossed.fold[seen], class_wise=wanted.calibration == "class-wise")
-    rule = found.rule
-    if not seen.all():
-        rule += f"; {counted(int((~seen).sum()), 'row')} left out, whose class their fit had not seen"
     counts = np.bincount(truth, minlength=n_classes)
     shift = None
     if counts.min() >= FEWEST_OF_A_CLASS:
@@ -157,7 +154,7 @@ def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: Deci
         classes=list(clinic.classes),
         temperature=found.temperature,
         bias=list(found.bias),
-        calibration=rule,
+        calibration=found.rule,
         shift=shift,
         rows=len(logits),
         folds=crossed.folds,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.experiment.folds import FOLDS, inseparable, patient_folds
+
 if TYPE_CHECKING:
+    from fewshot_flair.adapters.heads import Head
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["FOLDS", "CrossValidation", "choose_default", "cross_validate", "inseparable"]
-
-FOLDS = 5
+__all__ = ["CrossValidation", "choose_default", "cross_validate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,15 @@ class CrossValidation:
         By label, of every training row.
     scores : dict of str to float
         Balanced accuracy by label, of all rows together.
+    heads : dict of str to Head
+        By label, one episode a fold: the fit without it.
     """
 
     folds: int = 0
     fold: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     logits: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    heads: Mapping[str, Head] = field(default_factory=dict)
 
 
 def cross_validate(
@@ -72,14 +76,15 @@ def cross_validate(
     from fewshot_flair.evaluation import balanced_accuracy
 
     y = clinic.train.y
-    parts = _folds(clinic, folds, seed)
+    groups = inseparable(clinic.train.patients, clinic.train.keys)
+    parts = patient_folds(y, groups, folds, seed)
     if not parts:
         return CrossValidation()
     episodes = Episodes.of([fit for fit, _ in parts])
     fold = np.empty(len(y), dtype=np.int64)
     for place, (_, held) in enumerate(parts):
         fold[held] = place
-    logits, scores = {}, {}
+    logits, scores, heads = {}, {}, {}
     for spec in specs:
         adapter = clinic.create(spec)
         kind = clinic.feature_kind(adapter.features)
@@ -97,8 +102,9 @@ def cross_validate(
         for place, (_, held) in enumerate(parts):
             found[held] = fits.logits(X[held])[place]
         logits[spec.label] = found
+        heads[spec.label] = fits.head
         scores[spec.label] = balanced_accuracy(y, found.argmax(axis=1))
-    return CrossValidation(len(parts), fold, logits, scores)
+    return CrossValidation(len(parts), fold, logits, scores, heads)
 
 
 def choose_default(scores: Mapping[str, float], labels: Sequence[str], folds: int) -> tuple[str, str]:
@@ -110,39 +116,3 @@ def choose_default(scores: Mapping[str, float], labels: Sequence[str], folds: in
         f"the highest balanced accuracy in {folds}-fold cross-validation on the training rows, no patient in two "
         "folds; test rows have no say"
     )
-
-
-def inseparable(patients: Sequence[str], keys: Sequence[str]) -> NDArray[np.int64]:
-    """Groups of rows that no fold may part: rows of a patient, and of patients who share a photograph.
-
-    Returns
-    -------
-    int64 array of shape (n,)
-        Numbered in the order of the patients' names.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    names, patient = np.unique(patients, return_inverse=True)
-    photographs, photograph = np.unique(keys, return_inverse=True)
-    n = len(names) + len(photographs)
-    links = coo_array((np.ones(len(patient)), (patient, len(names) + photograph)), shape=(n, n))
-    return connected_components(links, directed=False)[1][patient].astype(np.int64)
-
-
-def _folds(clinic: Clinic, folds: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows to fit on and rows to predict, fold by fold; none where there are fewer than two patients."""
-    import warnings
-
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    y = clinic.train.y
-    groups = inseparable(clinic.train.patients, clinic.train.keys)
-    folds = min(folds, int(groups.max()) + 1, int(np.bincount(y).max()))
-    if folds < 2:
-        return []
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a class has fewer images than there are folds
-        parts = list(splitter.split(np.zeros((len(y), 1)), y, groups))
-    return parts if all(len(fit) for fit, _ in parts) else []

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot_flair.errors import FewshotFlairError
+from fewshot_flair.errors import FewshotFlairError, InputError
 from fewshot_flair.files import replace_file
 from fewshot_flair.report.page import render
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_answers"]
+__all__ = ["check_page", "write_answers"]
 
 MOST_PICTURES = 2000
 UNUSUAL = 0.05
@@ -49,6 +49,16 @@ article h3 { font-size: .85rem; margin: .4rem 0 .2rem; overflow-wrap: anywhere; 
 article p { margin: .15rem 0; font-size: .88rem; }
 </style>
 """
+
+
+def check_page(page: Path | None) -> None:
+    """Raise where the page cannot go to `page`; a file that is no page of ours is not replaced."""
+    if page is None:
+        return
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--html {page}: give a name that ends in .html")
+    if page.exists() and b"fewshot-flair" not in page.read_bytes()[:20_000]:
+        raise InputError(f"--html {page}: this file holds something other than answers; give another name")
 
 
 def write_answers(

@@ -38,7 +38,8 @@ def add_columns(
 ) -> pd.DataFrame:
     """The table of `predict_table` with what stands beside each answer; what cannot be said is empty.
 
-    The columns are ``set``, ``decision``, ``reason``, ``quality``, ``typicality``, ``patient`` and ``nearest``.
+    The columns are ``positive`` (the probability of the positive classes, with an operating point), ``set``,
+    ``decision``, ``reason``, ``quality``, ``typicality``, ``patient`` and ``nearest``.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def add_columns(
         As `assess_files` gives it; None where there are no photographs.
     patients : sequence of n str
     """
-    from fewshot_flair.evaluation import Typicality
+    from fewshot_flair.evaluation import Typicality, positive_score
     from fewshot_flair.models.qualities import word_of
 
     n = len(table)
@@ -65,6 +66,8 @@ def add_columns(
     decisions, reasons = [""] * n, concerns
     if decision is not None and n:
         decisions, reasons = decide(decision, calibrated(decision, logits), concerns)
+    if decision is not None and decision.operating is not None and n:
+        table = table.assign(positive=positive_score(calibrated(decision, logits), decision.positive))
     return table.assign(
         set=_sets(sets, features),
         decision=decisions,

@@ -6,7 +6,7 @@ from .encoders import FLAIRModel, load_encoder
 from .episodes import EpisodeSampler
 from .errors import FewshotFlairError
 from .experiment import Study, run_study
-from .images import ImagePreparation, prepare, read_image
+from .images import ImagePreparation, Quality, assess_quality, prepare, read_image
 from .models import load_adapter, save_adapter
 from .text import TextPrototypes
 
@@ -19,8 +19,10 @@ __all__ = [
     "FewshotFlairError",
     "ImagePreparation",
     "Manifest",
+    "Quality",
     "Study",
     "TextPrototypes",
+    "assess_quality",
     "create_adapter",
     "create_conformal",
     "fit_episodes",

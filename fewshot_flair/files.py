@@ -127,10 +127,10 @@ def read_json(path: Path) -> Any:
     return _loads(_read(path), path)
 
 
-def write_signed(path: Path, content: Any) -> None:
-    """Write JSON with a digest of it in the first line, which `read_signed` compares."""
+def write_signed(path: Path, content: Any, *, sync: bool = True) -> None:
+    """Write JSON with a digest of it in the first line, which `read_signed` compares; `sync` as in `new_file`."""
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-    replace_file(path, [sha256(body).encode(), b"\n", body, b"\n"])
+    replace_file(path, [sha256(body).encode(), b"\n", body, b"\n"], sync=sync)
 
 
 def read_signed(path: Path) -> Any:
@@ -143,7 +143,7 @@ def read_signed(path: Path) -> Any:
 
 
 def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g") -> None:
-    """Write a table by its suffix (.csv, .tsv, .parquet); text that a spreadsheet would run gets a quote before it."""
+    """Write a table by its suffix (.csv, .tsv, .parquet, .xlsx); text that a spreadsheet would run gets a quote."""
     with new_file(path) as file:
         if path.suffix.lower() == ".parquet":
             table.to_parquet(file, index=False)
@@ -152,6 +152,10 @@ def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g") -> None:
         for name, kind in safe.dtypes.items():
             if str(kind) == "object" or str(kind).startswith("str"):
                 safe[name] = [inert(cell) for cell in safe[name]]
+        if path.suffix.lower() == ".xlsx":
+            # Control characters, which file names may have, cannot stand in a workbook.
+            safe.map(_printable).to_excel(file, index=False, engine="openpyxl")
+            return
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         file.write(safe.to_csv(index=False, sep=separator, float_format=digits).encode())
 
@@ -170,6 +174,12 @@ def inert(cell: Any) -> Any:
         return cell
     text = os.fsencode(cell).decode("utf-8", errors="backslashreplace") if not cell.isascii() else cell
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _printable(cell: Any) -> Any:
+    if not isinstance(cell, str) or cell.isprintable():
+        return cell
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cell)
 
 
 def _read(path: Path) -> bytes:

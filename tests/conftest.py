@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
@@ -44,8 +45,27 @@ def random_flair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of the tests' own, where the demo clinic is rendered and encoded once."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache folder of the tests' own, one for all processes of pytest-xdist; see `demo_lock`."""
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    cache.mkdir(exist_ok=True)
+    return cache
+
+
+@pytest.fixture(scope="session")
+def demo_lock(demo_cache: Path) -> FileLock:
+    """Held where the demo clinic may have to be rendered and encoded, so that it happens once."""
+    return FileLock(demo_cache.with_suffix(".lock"))
+
+
+@pytest.fixture(scope="session")
+def demo(demo_cache: Path, demo_lock: FileLock) -> Path:
+    """The demo clinic's manifest, in `demo_cache`."""
+    from fewshot_flair.rendering.demo import demo_clinic
+
+    with demo_lock, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEWSHOT_FLAIR_CACHE", str(demo_cache))
+        return demo_clinic()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -35,10 +36,13 @@ def run(*words: object, ok: bool = True, cwd: Path | None = None, **environment:
 
 
 @pytest.fixture(scope="session")
-def adapted(demo_cache, tmp_path_factory) -> tuple[Path, str]:
-    """The main job on the demo clinic, from an empty cache: its folder and what it printed."""
+def adapted(demo_cache, demo_lock, tmp_path_factory) -> tuple[Path, str]:
+    """The main job on the demo clinic, from an empty cache unless a notebook was first: its folder, what it printed."""
     out = tmp_path_factory.mktemp("adapted") / "run"
-    done = run("adapt", "--shots", "4,16", "--seeds", 5, "--out", out, FEWSHOT_FLAIR_CACHE=str(demo_cache))
+    with demo_lock:
+        done = run(
+            "adapt", "--shots", "4,16", "--seeds", 5, "--out", out, FEWSHOT_FLAIR_CACHE=str(demo_cache)
+        )
     return out, done.stdout
 
 
@@ -164,27 +168,18 @@ def test_predict_refuses_another_encoder(adapted, demo_cache, tmp_path):
         FEWSHOT_FLAIR_CACHE=str(demo_cache),
     )
     assert done.returncode == 2
-    extra = json.loads((adapted[0] / "adapters" / "lp" / "adapter.json").read_text())
-    changed = adapted[0] / "adapters" / "lp" / "adapter.json"
-    original = changed.read_text()
-    fingerprint = extra["extra"]["encoder"]["fingerprint_id"]
-    try:
-        record = json.loads(original.replace(fingerprint, "0" * 64))
-        del record["sha256"]
-        changed.write_text(json.dumps(record | {"sha256": digest_of(record)}))
-        done = run(
-            *(
-                "predict",
-                adapted[0] / "adapters" / "lp",
-                adapted[0] / "splits.csv",
-                "--out",
-                tmp_path / "p.csv",
-            ),
-            ok=False,
-            FEWSHOT_FLAIR_CACHE=str(demo_cache),
-        )
-    finally:
-        changed.write_text(original)
+    # an adapter alone: within its run, run.json's digest would say first that it is another
+    alone = shutil.copytree(adapted[0] / "adapters" / "lp", tmp_path / "lp")
+    original = (alone / "adapter.json").read_text()
+    fingerprint = json.loads(original)["extra"]["encoder"]["fingerprint_id"]
+    record = json.loads(original.replace(fingerprint, "0" * 64))
+    del record["sha256"]
+    (alone / "adapter.json").write_text(json.dumps(record | {"sha256": digest_of(record)}))
+    done = run(
+        *("predict", alone, adapted[0] / "splits.csv", "--out", tmp_path / "p.csv"),
+        ok=False,
+        FEWSHOT_FLAIR_CACHE=str(demo_cache),
+    )
     assert "is not the one this adapter was fitted with" in done.stderr
 
 
@@ -243,6 +238,8 @@ def test_killed_three_times_a_study_ends_in_the_same_table(demo_cache, tmp_path)
         (("adapt", "--adapter", "sstext+"), "ss-text+"),
         (("adapt", "--data", "nowhere.csv"), "nowhere.csv"),
         (("adapt", "--encoder", "flare"), "flair"),
+        (("adapt", "--operating-point", "0.9"), "give sensitivity=0.9"),
+        (("adapt", "--prevalence", "a:0.7"), "a=0.7,b=0.3"),
         (("predict", "nowhere", "x.jpg", "--out", "p.csv"), "run.json"),
         (("study", "nowhere.toml"), "recipes"),
         (("report", "."), "no finished run"),

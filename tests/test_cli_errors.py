@@ -223,9 +223,10 @@ def test_two_runs_do_not_write_into_one_folder(clinic: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_an_interrupted_command_says_that_it_goes_on(clinic: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    for i in range(400):
+    for i in range(100):
         Image.fromarray(rng.integers(0, 255, (200, 250, 3), np.uint8)).save(tmp_path / f"more{i}.png")
     command = [sys.executable, "-c", "from fewshot_flair.cli import main; main()", "cache", tmp_path]
+    command += ["--batch-size", 1]
     process = subprocess.Popen(
         map(str, [*command, "--cache", tmp_path / "c"]), stderr=subprocess.PIPE, text=True, env={**os.environ}
     )

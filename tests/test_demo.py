@@ -19,18 +19,13 @@ from fewshot_flair.rendering import GRADES
 from fewshot_flair.rendering.demo import demo_clinic
 
 
-@pytest.fixture(scope="module")
-def clinic() -> Path:
-    return demo_clinic()  # in the user's cache, which the other tests use too
-
-
 def digest(manifest: Path) -> str:
     files = sorted(p for p in manifest.parent.rglob("*") if p.is_file())
     return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
 
 
-def test_it_is_a_manifest_with_a_clinics_proportions(clinic):
-    frame = pd.read_csv(clinic)
+def test_it_is_a_manifest_with_a_clinics_proportions(demo):
+    frame = pd.read_csv(demo)
     assert list(frame.columns) == ["image", "patient_id", "eye", "label", "split", "clinic"]
     assert len(frame) == 560
     assert frame.patient_id.nunique() == 280
@@ -44,8 +39,8 @@ def test_it_is_a_manifest_with_a_clinics_proportions(clinic):
     assert frame.clinic.str.contains("rendered").all()
 
 
-def test_every_photograph_can_be_read(clinic):
-    manifest = Manifest.read(clinic)
+def test_every_photograph_can_be_read(demo):
+    manifest = Manifest.read(demo)
     assert len(manifest) == 560
     assert manifest.classes == list(GRADES)
     assert manifest.ordinal
@@ -53,10 +48,10 @@ def test_every_photograph_can_be_read(clinic):
 
 
 @pytest.mark.slow
-def test_rendered_again_it_is_the_same_to_the_byte(clinic, tmp_path):
+def test_rendered_again_it_is_the_same_to_the_byte(demo, tmp_path):
     heard = []
     again = demo_clinic(tmp_path / "clinic", progress=lambda done, total: heard.append((done, total)))
-    assert digest(again) == digest(clinic)
+    assert digest(again) == digest(demo)
     assert heard[-1][1] == 560
     written = again.stat().st_mtime_ns
     assert demo_clinic(tmp_path / "clinic") == again

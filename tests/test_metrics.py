@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
+from statsmodels.stats.multitest import multipletests
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import (
@@ -223,6 +224,7 @@ def test_paired_comparisons_see_through_shared_luck():
     assert table.loc["worse", "p_holm"] < 0.001
     assert table.loc["noisy", "p_holm"] > 0.05
     assert (table["p_holm"] >= table["p"]).all()
+    np.testing.assert_allclose(table["p_holm"], multipletests(table["p"], method="holm")[1])
     assert table.loc["worse", "low"] < -0.03 < table.loc["worse", "high"]
 
 

@@ -11,7 +11,6 @@ from fewshot_flair.data import Manifest
 from fewshot_flair.encoders import load_encoder
 from fewshot_flair.encoders.catalogue import MINI
 from fewshot_flair.rendering import GRADES, render_patient
-from fewshot_flair.rendering.demo import demo_clinic
 
 
 def card_score(name: str, part: str) -> float:
@@ -54,8 +53,8 @@ def test_it_encodes_images_and_texts_of_one_space():
 
 
 @pytest.mark.slow
-def test_zero_shot_on_the_demo_clinic_is_what_the_card_says():
-    test = Manifest.read(demo_clinic()).split("test")
+def test_zero_shot_on_the_demo_clinic_is_what_the_card_says(demo):
+    test = Manifest.read(demo).split("test")
     encoder = load_encoder("mini")
     embedding = encoder.encode_images(test.paths).embedding
     prototypes = encoder.prototypes(list(GRADES)).prototypes

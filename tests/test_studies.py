@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted import named, results_of, study_of, tasks_of
+from threadpoolctl import threadpool_limits
 
 from fewshot_flair.adapters import registry
 from fewshot_flair.bank import FeatureBank
@@ -143,6 +145,16 @@ def test_a_dask_scheduler_gives_the_same_table(planted_clinic, tmp_path):
             tasks_of(study, tmp_path / "b", planted_clinic), scheduler=cluster.scheduler_address
         )
     assert [cell.rows for cell in here] == [cell.rows for cell in there]
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has no second thread")
+def test_the_number_of_cores_changes_no_digit(planted_clinic, tmp_path):
+    tables = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            out = tmp_path / str(threads)
+            tables.append(results_of(study_of(seeds=40), out, planted_clinic).rows)
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
 def test_missing_class_has_no_shots(planted_clinic, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -152,7 +153,7 @@ class KernelHead(Head):
         linear = xp.permute_dims(xp.reshape(linear, (x.shape[0], size, n_classes)), (1, 0, 2))
         if self.rows is None or size == 1:
             return linear + self._near(xp, x, self.keys) @ self.values
-        keys, values = self._shared()
+        keys, values = self._shared
         cached = self._near(xp, x, keys) @ values
         return linear + xp.permute_dims(xp.reshape(cached, (x.shape[0], size, n_classes)), (1, 0, 2))
 
@@ -163,6 +164,7 @@ class KernelHead(Head):
         near *= self.beta
         return xp.exp(near)
 
+    @cached_property
     def _shared(self) -> tuple[Array, Array]:
         """The distinct keys, (U, D), and every episode's values of each, (U, B · C)."""
         values = to_numpy(self.values)
@@ -170,7 +172,7 @@ class KernelHead(Head):
         distinct, first, which = np.unique(to_numpy(self.rows)[held], return_index=True, return_inverse=True)
         spread = np.zeros((len(distinct), len(values), values.shape[2]), dtype=values.dtype)
         np.add.at(spread, (which, np.nonzero(held)[0]), values[held])
-        keys = to_numpy(self.keys)[held][first]
+        keys = to_numpy(self.keys).reshape(-1, self.keys.shape[2])[np.flatnonzero(held)[first]]
         return put_beside(self.keys, keys), put_beside(self.keys, spread.reshape(len(distinct), -1))
 
 

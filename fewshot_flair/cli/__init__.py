@@ -12,7 +12,18 @@ from pathlib import Path
 
 import typer
 
-from fewshot_flair.cli import adapt, bank, cache, list_adapters, list_encoders, predict, prompts, study
+from fewshot_flair.cli import (
+    adapt,
+    bank,
+    cache,
+    export,
+    list_adapters,
+    list_encoders,
+    predict,
+    prompts,
+    quality,
+    study,
+)
 
 app = typer.Typer(
     name="fewshot-flair",
@@ -27,6 +38,8 @@ INTERRUPTED = 130
 
 app.command()(adapt.adapt)
 app.command()(predict.predict)
+app.command()(export.export)
+app.command()(quality.quality)
 app.command()(cache.cache)
 app.command()(study.study)
 app.command()(study.report)

@@ -11,7 +11,11 @@ from fewshot_flair.cli import options
 
 
 @options.takes(
-    table=options.Table, sides=options.Sides, encoding=options.Encoder, execution=options.Execution
+    table=options.Table,
+    sides=options.Sides,
+    encoding=options.Encoder,
+    decision=options.Decision,
+    execution=options.Execution,
 )
 def adapt(
     *,
@@ -87,6 +91,7 @@ def adapt(
     table: dict[str, Any],
     sides: dict[str, Any],
     encoding: dict[str, Any],
+    decision: dict[str, Any],
     execution: dict[str, Any],
 ) -> None:
     """Adapt a frozen encoder to a clinic's labelled photographs, and say how good it is.
@@ -96,7 +101,7 @@ def adapt(
     and saved for `predict`.
     """
     from fewshot_flair.cli import show, tables, terminal
-    from fewshot_flair.cli.parsing import command_line, parse_shots, split_names
+    from fewshot_flair.cli.parsing import command_line, parse_prevalence, parse_shots, split_names
     from fewshot_flair.cli.steps import Shown
     from fewshot_flair.experiment.design import Study, data_name
     from fewshot_flair.experiment.folder import folder_name
@@ -112,6 +117,8 @@ def adapt(
     if sides["test_on"]:
         name += f", tested on {data_name(sides['test_on'])}"
     table["classes"] = split_names(table["classes"])
+    decision["positive"] = split_names(decision["positive"])
+    decision["prevalence"] = parse_prevalence(decision["prevalence"])
     study = Study.from_dict(
         {
             "name": name,
@@ -127,6 +134,7 @@ def adapt(
             "prompts": [prompts],
             "unlabelled": unlabelled,
             "save": True,
+            "decision": decision,
         },
         "adapt",
     )
@@ -139,4 +147,5 @@ def adapt(
         tables.as_json(results, out)
         return
     tables.adaptation(console, results)
+    show.decisions(console, results)
     show.written(console, results, out)

@@ -47,7 +47,8 @@ def _how(bank: FeatureBank) -> str:
     made = bank.source.fingerprint
     fast = ["--fast"] if made.get("preparation", {}).get("fast") else []
     precision = [made["precision"]] if made.get("precision", "float32") != "float32" else []
-    return f" ({', '.join([*fast, *precision])})" if fast or precision else ""
+    said = [*fast, *precision, *([made["engine"]] if "engine" in made else [])]
+    return f" ({', '.join(said)})" if said else ""
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Options that several commands share, each declared once; a command takes whole groups of them.
 
-The fields of `Table`, `Sides` and `Encoder` are those of `DataSet` and `EncoderChoice`, so that a new one is
-declared here and there and reaches every command.
+The fields of `Table`, `Sides`, `Encoder` and `Decision` are those of `DataSet`, `EncoderChoice` and
+`DecisionChoice`, so that a new one is declared here and there and reaches every command.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-__all__ = ["AdaptersFrom", "Cache", "Encoder", "Execution", "Sides", "Table", "takes"]
+__all__ = [
+    "AdaptersFrom",
+    "Cache",
+    "Decision",
+    "Encoder",
+    "Execution",
+    "Prevalence",
+    "Sides",
+    "Table",
+    "takes",
+]
 
 
 def _option(name: str, text: str, panel: str | None, **settings: Any) -> Any:
@@ -169,6 +179,14 @@ class Encoder:
             "float32 or bfloat16 of the network (default: float32; with --fast bfloat16 where the processor has it).",
         ),
     ] = None
+    engine: Annotated[
+        str,
+        _encoder(
+            "--engine",
+            "torch, or onnxruntime or openvino, which compute in float32 on the processor (need an extra).",
+            show_default=True,
+        ),
+    ] = "torch"
     fast: Annotated[
         bool,
         _encoder(
@@ -176,6 +194,65 @@ class Encoder:
             "Decode large JPEGs at reduced size and compute in bfloat16: several times as fast, nearly the same.",
         ),
     ] = False
+
+
+def _decision(name: str, text: str, **settings: Any) -> Any:
+    return _option(name, text, "Decision", **settings)
+
+
+Prevalence = Annotated[
+    str | None,
+    _decision(
+        "--prevalence",
+        "The classes' shares where photographs come from, as a=0.7,b=0.3, or estimate: from the photographs at hand. "
+        "Probabilities are moved to it.",
+    ),
+]
+
+
+class Decision:
+    """What is made of the probabilities of saved adapters."""
+
+    positive: Annotated[
+        str | None,
+        _decision(
+            "--positive",
+            "Classes that are positive together, separated by commas, as the referable grades (default: of two "
+            "classes the second).",
+        ),
+    ] = None
+    operating_point: Annotated[
+        str | None,
+        _decision(
+            "--operating-point",
+            "sensitivity=0.9 or specificity=0.95: the threshold that reaches it on training rows, out of fold.",
+        ),
+    ] = None
+    prevalence: Prevalence = None
+    max_error: Annotated[
+        float,
+        _decision(
+            "--max-error",
+            "Error of the answers that nobody need look at; the less sure are referred.",
+            show_default=True,
+        ),
+    ] = 0.05
+    alpha: Annotated[
+        float,
+        _decision(
+            "--alpha",
+            "Share of true classes that the sets of predict may miss (conformal sets, cross).",
+            show_default=True,
+        ),
+    ] = 0.1
+    calibration: Annotated[
+        str,
+        _decision(
+            "--calibration",
+            "temperature, which never changes the likeliest class; class-wise, which leans to common classes; none.",
+            show_default=True,
+        ),
+    ] = "temperature"
 
 
 class Execution:

@@ -6,14 +6,14 @@ import csv
 import hashlib
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fewshot_flair.errors import InputError
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.design import Study
 
-__all__ = ["command_line", "parse_shots", "run_name", "split_names"]
+__all__ = ["command_line", "parse_prevalence", "parse_shots", "run_name", "split_names"]
 
 
 def parse_shots(text: str) -> list[int]:
@@ -33,6 +33,22 @@ def split_names(text: str | None) -> list[str] | None:
         return None
     (row,) = csv.reader([text], skipinitialspace=True)
     return [part.strip() for part in row]
+
+
+def parse_prevalence(text: str | None) -> dict[str, float] | Literal["estimate"] | None:
+    """``a=0.7,b=0.3`` as shares by class, names with commas in double quotes; ``estimate`` as it is."""
+    if text is None:
+        return None
+    if text == "estimate":
+        return "estimate"
+    shares: dict[str, float] = {}
+    for part in split_names(text) or []:
+        name, _, share = part.rpartition("=")
+        try:
+            shares[name.strip().strip('"')] = float(share)
+        except ValueError:
+            raise InputError(f"--prevalence {text!r}: give shares as a=0.7,b=0.3, or estimate") from None
+    return shares
 
 
 def command_line() -> str:

@@ -49,6 +49,7 @@ def predict(
             "--text-encoder", help="Where its text tower's files are now (FLAIR only).", show_default=False
         ),
     ] = None,
+    prevalence: options.Prevalence = None,
     execution: dict[str, Any],
 ) -> None:
     """Classify new photographs with an adapter of an earlier run.
@@ -56,6 +57,7 @@ def predict(
     Photographs that cannot be read are listed and left out; the exit status is then 1.
     """
     from fewshot_flair.cli import show, terminal
+    from fewshot_flair.cli.parsing import parse_prevalence
     from fewshot_flair.cli.steps import Shown
     from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.files import write_table
@@ -67,7 +69,12 @@ def predict(
     check_table(out)
     with Shown(console) as steps:
         found = model.predict(
-            photographs, Encoding(**execution), encoder=encoder, text_encoder=text_encoder, steps=steps
+            photographs,
+            Encoding(**execution),
+            encoder=encoder,
+            text_encoder=text_encoder,
+            prevalence=parse_prevalence(prevalence),
+            steps=steps,
         )
     say = f"adapter {model.name}, fitted on {model.training_images} training images of {model.data}"
     terminal.say(console, say, bold=model.name)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fewshot_flair.cli.terminal import plain, plain_table, say, under_title, warn
-from fewshot_flair.data.grades import may_be_dr_grades
+from fewshot_flair.data.grades import may_be_dr_grades, referable_grades
 from fewshot_flair.data.labels import misspelling_hints
 from fewshot_flair.words import counted
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.results import StudyResults
     from fewshot_flair.models.predictions import Predictions
 
-__all__ = ["clinic", "doubts", "predictions", "written"]
+__all__ = ["clinic", "decisions", "doubts", "predictions", "written"]
 
 RENDERED = "rendered photographs, not real eyes"
 
@@ -146,6 +146,22 @@ def predictions(to: Console, found: Predictions, classes: Sequence[str]) -> None
     if found.passed_over:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(found.passed_over.items()))
         warn(to, f"passed over in the folders, as no image by their names: {kinds}")
+
+
+def decisions(to: Console, results: StudyResults) -> None:
+    """What the default adapter's answers are worth: operating point, and what it answers alone."""
+    from fewshot_flair.report.deciding import decided
+
+    record = results.record
+    said = decided(record)
+    for sentence in said:
+        to.print(Text(sentence), soft_wrap=True)
+    classes = list(record.clinics[0].train.counts)
+    if said and not record.study["decision"]["positive"] and (names := referable_grades(classes)):
+        text = f"--positive {shlex.quote(','.join(names))} measures referable diabetic retinopathy (moderate and worse)"
+        to.print(Text(text, style="dim"), soft_wrap=True)
+    if said:
+        to.print()
 
 
 def written(to: Console, results: StudyResults, out: Path, *, report: bool = True) -> None:

@@ -10,7 +10,7 @@ from fewshot_flair.errors import InputError
 
 __all__ = [
     *("DR_GRADES", "DR_SPELLINGS", "DR_WORDS", "class_order", "folded", "grade_of", "grade_names"),
-    *("is_known_order", "may_be_dr_grades", "stated_order"),
+    *("is_known_order", "may_be_dr_grades", "referable_grades", "stated_order"),
 ]
 
 DR_GRADES = (
@@ -101,6 +101,14 @@ def may_be_dr_grades(labels: Iterable[str]) -> bool:
     """
     distinct = {plain_number(label) for label in labels if label}
     return len(distinct) >= 3 and distinct <= {str(grade) for grade in range(len(DR_GRADES))}
+
+
+def referable_grades(classes: Sequence[str]) -> list[str]:
+    """Those of classes that are grades of diabetic retinopathy which are moderate or worse; none of other classes."""
+    grades = [grade_of(name) for name in classes]
+    if len(classes) < 3 or None in grades:
+        return []
+    return [name for name, grade in zip(classes, grades, strict=True) if grade is not None and grade >= 2]
 
 
 def class_order(labels: Sequence[str]) -> tuple[list[str], bool]:

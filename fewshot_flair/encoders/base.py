@@ -9,6 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,14 @@ from fewshot_flair.images.preparation import ImageLike, ImagePreparation, prepar
 from fewshot_flair.text.knowledge import descriptions, prompts
 from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["PRECISIONS", "Encoder", "ImageFeatures", "as_list", "check_precision"]
+__all__ = [
+    *("ENGINES", "PRECISIONS", "Encoder", "ImageFeatures"),
+    *("as_list", "check_engine", "check_precision"),
+]
 
 PRECISIONS = ("float32", "bfloat16")
+ENGINES = {"torch": "", "onnxruntime": "onnx", "openvino": "openvino"}
+"""What can run a vision tower, and the extra that brings it."""
 FINGERPRINT_FORMAT = 2
 _SAME = 1e-5
 """Prototypes that differ by less are the same, but for the rounding of batches of other lengths."""
@@ -60,12 +66,15 @@ class Encoder(ABC):
         Arithmetic of the vision tower.
     device : str
         Where the towers run, as torch names it.
+    engine : {"torch", "onnxruntime", "openvino"}
+        What runs the vision tower.
     """
 
     name: str
     preparation: ImagePreparation
     precision: str
     device: str
+    engine: str = "torch"
     template: str
 
     @property
@@ -249,3 +258,30 @@ def check_precision(precision: str | None) -> str:
     if precision not in PRECISIONS:
         raise InputError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     return precision
+
+
+def check_engine(engine: str, precision: str | None, device: str) -> str:
+    """The engine; InputError where there is no such one, or it is not installed, or cannot do what is asked.
+
+    Parameters
+    ----------
+    precision, device : str
+        What the vision tower is to be computed in, and where.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r} is not one of {', '.join(ENGINES)}")
+    if engine == "torch":
+        return engine
+    if precision not in (None, "float32"):
+        raise InputError(
+            f"engine {engine} computes in float32 here, not in {precision}; leave one of the two out"
+        )
+    if device != "cpu":
+        raise InputError(
+            f"engine {engine} runs on the processor here, not on {device}; leave --engine or --device out"
+        )
+    if find_spec(engine) is None:
+        raise InputError(
+            f"engine {engine} is not installed: pip install 'fewshot-flair[{ENGINES[engine]}]', or leave --engine out"
+        )
+    return engine

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fewshot_flair.encoders.base import Encoder
+from fewshot_flair.encoders.base import Encoder, check_engine
 from fewshot_flair.encoders.config import FLAIRConfig
 from fewshot_flair.encoders.hub import is_hub_id
 from fewshot_flair.encoders.processor import has_bfloat16
@@ -152,6 +152,7 @@ def load_encoder(
     device: str = "cpu",
     precision: str | None = None,
     fast: bool = False,
+    engine: str = "torch",
 ) -> Encoder:
     """Open an encoder; its weights are read when something is first encoded.
 
@@ -169,17 +170,22 @@ def load_encoder(
     fast : bool
         Prepare photographs the fast way (see `ImagePreparation`), in bfloat16 where the device computes
         in it and no precision is given. The fingerprint says so: such features have their own bank.
+    engine : {"torch", "onnxruntime", "openvino"}
+        What runs the vision tower. The others than torch need an extra of their name (``onnx``, ``openvino``),
+        compute in float32 on the processor, and differ from torch by rounding; the fingerprint says so.
 
     Raises
     ------
     InputError
-        If the name is unknown; says which exist and which is nearest.
+        If the name is unknown (says which exist and which is nearest), or the engine cannot do what is asked.
     MissingFileError
         If a file is absent, truncated or out of reach; says what to get.
     """
+    check_engine(engine, precision, device)
     if fast and precision is None:
-        precision = "bfloat16" if has_bfloat16(device) else "float32"
+        precision = "bfloat16" if engine == "torch" and has_bfloat16(device) else "float32"
     encoder = _open(str(name_or_path), text_encoder, device, precision)
+    encoder.engine = engine
     if fast:
         encoder.preparation = replace(encoder.preparation, fast=True)
     return encoder

@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
+from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, check_precision
 from fewshot_flair.encoders.config import LOGIT_SCALE_RANGE, BertConfig, FLAIRConfig
 from fewshot_flair.encoders.hub import find_weights, hub_file, hub_weights, is_hub_id, optional_hub_file
 from fewshot_flair.encoders.shards import is_safetensors
 from fewshot_flair.encoders.tokenizer import lower_cases
+from fewshot_flair.encoders.tower import TowerEncoder
 from fewshot_flair.encoders.weights import check_tensors, file_digest, read_scalar, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.images.preparation import ImageLike, ImagePreparation
 from fewshot_flair.text.knowledge import prompts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fewshot_flair.encoders.flair_network import TextTower, VisionTower
     from fewshot_flair.encoders.soft_prompts import SoftPrompts
 
@@ -72,7 +75,7 @@ class TextFiles:
         return lower_cases(self.tokenizer)
 
 
-class FLAIRModel(Encoder):
+class FLAIRModel(TowerEncoder):
     """Image and text towers in one embedding space, with the learned temperature.
 
     Made by `from_pretrained`. Weights are read when something is first encoded; name, fingerprint, widths
@@ -211,7 +214,7 @@ class FLAIRModel(Encoder):
             **self._files,
             "config": self.config.to_dict(),
             "preparation": self.preparation.to_dict(),
-            "precision": self.precision,
+            **self.arithmetic,
         }
 
     def __call__(
@@ -240,18 +243,12 @@ class FLAIRModel(Encoder):
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True), logits
 
-    def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
-        """Encode float32 [B, 3, S, S] in [0, 1] to backbone and embedding, both float32."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels [B, 3, S, S] in [0, 1] to backbone and unit embedding; the projection is in float32 always."""
         import torch
 
-        from fewshot_flair.encoders.inference import frozen, to_numpy
-
-        tower = self._vision
-        with frozen(self.device):
-            pixels = torch.from_numpy(batch).to(self.device, self._dtype, memory_format=torch.channels_last)
-            backbone = tower.model(pixels).float()
-            embedding = tower.projection_head_vision(backbone)
-        return ImageFeatures(to_numpy(backbone), to_numpy(embedding))
+        backbone = self._vision.model(pixels.to(self._dtype, memory_format=torch.channels_last)).float()
+        return backbone, self._vision.projection_head_vision(backbone)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts, as they are and as one padded batch, to unit embeddings float32 [n, E]."""

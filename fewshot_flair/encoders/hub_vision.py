@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
+from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, check_precision
 from fewshot_flair.encoders.config import check_numbers, read_json
 from fewshot_flair.encoders.hub import find_weights, hub_file, hub_weights, is_hub_id
 from fewshot_flair.encoders.hub_preparation import read_preparation
+from fewshot_flair.encoders.tower import TowerEncoder
 from fewshot_flair.encoders.weights import file_digest, read_shapes
 from fewshot_flair.errors import FewshotFlairError, InputError, MissingFileError
 
@@ -28,7 +28,7 @@ _UNPUBLISHED = 2**24
 """So many numbers may be missing, as of poolers, which are often left out of publication."""
 
 
-class HubVision(Encoder):
+class HubVision(TowerEncoder):
     """A model of transformers' AutoModel: ViT, DINOv2, Swin, ConvNeXt, ResNet, SigLIP's vision tower.
 
     The feature is the class token of the last hidden state where the model has one (BEiT's is not
@@ -101,7 +101,7 @@ class HubVision(Encoder):
             "model": "hf",
             **self._files,
             "preparation": self.preparation.to_dict(),
-            "precision": self.precision,
+            **self.arithmetic,
         }
 
     @cached_property
@@ -160,10 +160,16 @@ class HubVision(Encoder):
 
     def _check(self, tower: nn.Module) -> None:
         """Raise InputError where the model takes no images, draws at random, or gives another width."""
+        import torch
+
+        from fewshot_flair.encoders.inference import frozen, to_numpy
+
         side = self.preparation.image_size
         image = np.linspace(-1, 1, 3 * side * side, dtype=np.float32).reshape(1, 3, side, side)
+        pixels = torch.from_numpy(image).to(self.device)
         try:
-            first, second = (self._encode(tower, image) for _ in range(2))
+            with frozen(self.device):
+                first, second = (to_numpy(self._pooled(tower, pixels)) for _ in range(2))
         except InputError:
             raise
         except Exception as error:  # as above
@@ -188,31 +194,29 @@ class HubVision(Encoder):
                 f"to {np.abs(first - second).max():.2g}; give a model that draws nothing at random in evaluation"
             )
 
-    def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
-        """Encode float32 [B, 3, S, S], prepared, to float32 backbone features; no embedding."""
-        return ImageFeatures(self._encode(self._vision, batch))
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        """Pixels [B, 3, S, S], prepared, to the backbone feature in float32; no embedding."""
+        return (self._pooled(self._vision, pixels),)
 
-    def _encode(self, tower: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _pooled(self, tower: nn.Module, pixels: Tensor) -> Tensor:
         import torch
 
-        from fewshot_flair.encoders.inference import frozen, to_numpy
+        out = self._states(tower, pixels.to(getattr(torch, self.precision)))
+        states = out.last_hidden_state
+        if any(name.endswith("cls_token") for name, _ in tower.named_parameters()):
+            return states[:, 0].float()
+        if getattr(out, "pooler_output", None) is not None:
+            return out.pooler_output.flatten(1).float()
+        return (states.mean(dim=1) if states.ndim == 3 else states.mean(dim=(2, 3))).float()
 
-        with frozen(self.device):
-            pixels = torch.from_numpy(batch).to(self.device, getattr(torch, self.precision))
-            out = self._forward(tower, pixels)
-            states = out.last_hidden_state
-            if any(name.endswith("cls_token") for name, _ in tower.named_parameters()):
-                return to_numpy(states[:, 0])
-            if getattr(out, "pooler_output", None) is not None:
-                return to_numpy(out.pooler_output.flatten(1))
-            return to_numpy(states.mean(dim=1) if states.ndim == 3 else states.mean(dim=(2, 3)))
-
-    def _forward(self, tower: nn.Module, pixels: Tensor) -> Any:
+    def _states(self, tower: nn.Module, pixels: Tensor) -> Any:
         import torch
 
         options = {}
         if self._is_masked:
             # The order that patches are shuffled to; it would be drawn, and move the features by rounding.
             patches: Any = tower.get_submodule("embeddings.patch_embeddings")
-            options["noise"] = torch.arange(patches.num_patches, device=pixels.device).expand(len(pixels), -1)
+            options["noise"] = torch.arange(patches.num_patches, device=pixels.device).expand(
+                pixels.shape[0], -1
+            )
         return tower(pixel_values=pixels, **options)

@@ -7,17 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, Encoder, ImageFeatures, check_precision
+from fewshot_flair.encoders.base import FINGERPRINT_FORMAT, check_precision
 from fewshot_flair.encoders.hub import find_weights, hub_file, hub_weights
+from fewshot_flair.encoders.tower import TowerEncoder
 from fewshot_flair.encoders.weights import file_digest, read_shapes
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.text.knowledge import TEMPLATE
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "IMAGENET_MEAN", "IMAGENET_STD", "PublishedEncoder"]
 
@@ -25,7 +23,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-class PublishedEncoder(Encoder):
+class PublishedEncoder(TowerEncoder):
     """A frozen model from one published weights file.
 
     A subclass says where it is published, how its tower is built, and what its preparation is.
@@ -104,7 +102,7 @@ class PublishedEncoder(Encoder):
             "model": self.name,
             **self._files,
             "preparation": self.preparation.to_dict(),
-            "precision": self.precision,
+            **self.arithmetic,
         }
 
     @abstractmethod
@@ -120,20 +118,15 @@ class PublishedEncoder(Encoder):
         tower = to_device(self._build_vision(), self.device).to(getattr(torch, self.precision))
         return tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
-        """Encode float32 [B, 3, S, S], prepared, to float32 features; embeddings are unit vectors."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Pixels [B, 3, S, S], prepared, to features in float32; embeddings are unit vectors."""
         import torch
         from torch.nn import functional
 
-        from fewshot_flair.encoders.inference import frozen, to_numpy
-
-        tower = self._vision
-        with frozen(self.device):
-            pixels = torch.from_numpy(batch).to(self.device, getattr(torch, self.precision))
-            out = tower(pixels.contiguous(memory_format=torch.channels_last))
-            if isinstance(out, torch.Tensor):
-                return ImageFeatures(to_numpy(out))
-            backbone, embedding = out
-            return ImageFeatures(
-                to_numpy(backbone), to_numpy(functional.normalize(embedding.float(), dim=-1))
-            )
+        out = self._vision(
+            pixels.to(getattr(torch, self.precision)).contiguous(memory_format=torch.channels_last)
+        )
+        if isinstance(out, torch.Tensor):
+            return (out.float(),)
+        backbone, embedding = out
+        return backbone.float(), functional.normalize(embedding.float(), dim=-1)

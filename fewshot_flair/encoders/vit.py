@@ -107,7 +107,7 @@ class ViT(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Pooled features, neither projected nor of unit length."""
         x = self.patch_embed["proj"](pixels).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
         return self.norm(x)[:, 0] if self.pool == "token" else self.fc_norm(x[:, 1:].mean(dim=1))

@@ -1,15 +1,47 @@
-from .intervals import cluster_bootstrap, interval_over_seeds, paired_bootstrap
+from .calibration import Calibration, brier_with_interval, calibrate, ece_with_interval
+from .intervals import Estimate, cluster_bootstrap, interval_over_seeds, paired_bootstrap
 from .metrics import METRICS, Metric, Score, Scores, balanced_accuracy, score, score_draws
+from .operating import (
+    Threshold,
+    auprc,
+    auroc,
+    positive_score,
+    sensitivity_specificity,
+    share_with_interval,
+    threshold_for,
+)
+from .patients import PatientLabels, combine_patients, patient_labels
+from .referral import RiskCoverage, referral_threshold, risk_coverage
+from .typicality import Typicality
 
 __all__ = [
     "METRICS",
+    "Calibration",
+    "Estimate",
     "Metric",
+    "PatientLabels",
+    "RiskCoverage",
     "Score",
     "Scores",
+    "Threshold",
+    "Typicality",
+    "auprc",
+    "auroc",
     "balanced_accuracy",
+    "brier_with_interval",
+    "calibrate",
     "cluster_bootstrap",
+    "combine_patients",
+    "ece_with_interval",
     "interval_over_seeds",
     "paired_bootstrap",
+    "patient_labels",
+    "positive_score",
+    "referral_threshold",
+    "risk_coverage",
     "score",
     "score_draws",
+    "sensitivity_specificity",
+    "share_with_interval",
+    "threshold_for",
 ]

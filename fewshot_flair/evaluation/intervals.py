@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["cluster_bootstrap", "interval_over_seeds", "paired_bootstrap"]
+__all__ = [
+    *("Estimate", "cluster_bootstrap", "cluster_weights", "interval_over_seeds", "paired_bootstrap"),
+    "weighted_bootstrap",
+]
 
 WEIGHT_BYTES = 64 * 2**20
 """Memory for the resamples that are scored at once."""
 MOST_DRAWS = 20
 """Draws for each resample that may be spent on finding ones with every class in them."""
+
+Resamples = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval, and how that was made; NaN where undefined.
+
+    Attributes
+    ----------
+    method : str
+        "DeLong", "Wilson, by photograph", "Wilson, by patient" or "bootstrap over patients".
+    """
+
+    value: float
+    low: float
+    high: float
+    method: str
 
 
 def interval_over_seeds(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -114,6 +136,56 @@ def paired_bootstrap(
     return _percentiles(one - other, confidence)
 
 
+def weighted_bootstrap(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    clusters: ArrayLike,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of any statistic that takes weights of rows, whole clusters (patients) drawn together.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes float64 weights of shape (B, n), how often each row was drawn, and gives (B,); a resample for
+        which it is NaN, as it lacks positives, is left out.
+    clusters : array-like of shape (n,)
+
+    Returns
+    -------
+    low, high : float
+        NaN where there is a single cluster, or the statistic is NaN on all resamples.
+    """
+    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) == 1:
+        return float("nan"), float("nan")
+    block = max(1, min(resamples, WEIGHT_BYTES // (64 * len(cluster))))
+    blocks = -(-resamples // block)
+    if blocks == 1:
+        parts = [statistic(_first_weights(len(names), block, seed)[:, cluster])]
+    else:
+        draws = cluster_weights(len(names), block, np.random.default_rng(seed))
+        parts = [statistic(next(draws)[:, cluster]) for _ in range(blocks)]
+    values = np.concatenate(parts)[:resamples]
+    values = values[~np.isnan(values)]
+    return _percentiles(values, confidence) if len(values) else (float("nan"), float("nan"))
+
+
+@lru_cache(maxsize=4)
+def _first_weights(n: int, block: int, seed: int) -> NDArray[np.float64]:
+    """The first of `cluster_weights`, kept, as a dozen figures are resampled alike."""
+    return next(cluster_weights(n, block, np.random.default_rng(seed)))
+
+
+def cluster_weights(n: int, block: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """How often each of n clusters is drawn, with replacement, in `block` resamples at a time: (block, n), for ever."""
+    while True:
+        cells = rng.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
+        yield np.bincount(cells.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
+
+
 def _percentiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
@@ -134,24 +206,37 @@ def _resampled(
     if n == 1:
         return np.full((len(predictions), 1), np.nan)
     images, right = _cluster_counts(np.asarray(y_true), predictions, cluster, n, n_classes)
-    there = images.any(axis=0)
-    rng = np.random.default_rng(seed)
-    balanced: list[NDArray[np.float64]] = []
+    # A study asks for the resamples of one test side hundreds of times.
+    draw = _kept if 8 * n * resamples <= WEIGHT_BYTES else _blocks
+    balanced = []
+    for weights, drawn in draw(images.tobytes(), n_classes, resamples, seed):
+        # The mean over episodes of a class's recall is that of its right answers: one product for all.
+        recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
+        balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
+    return np.concatenate(balanced, axis=1)[:, :resamples]
+
+
+def _blocks(counts: bytes, n_classes: int, resamples: int, seed: int) -> Iterator[Resamples]:
+    """Resamples of clusters in blocks: how often each is drawn, (m, clusters), and images of each class, (m, C)."""
+    images = np.frombuffer(counts).reshape(-1, n_classes)
+    n, there = len(images), images.any(axis=0)
     kept, drawn_in_all = 0, 0
     block = max(1, min(resamples, WEIGHT_BYTES // (8 * n)))
+    resampled = cluster_weights(n, block, np.random.default_rng(seed))
     while kept < resamples:
-        cells = rng.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
-        weights = np.bincount(cells.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
+        weights = next(resampled)
         drawn = weights @ images
         drawn_in_all += block
         if drawn_in_all <= MOST_DRAWS * resamples:
             every = (drawn[:, there] > 0).all(axis=1)
             drawn, weights = drawn[every], weights[every]
-        # The mean over episodes of a class's recall is that of its right answers: one product for all.
-        recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
-        balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
         kept += len(drawn)
-    return np.concatenate(balanced, axis=1)[:, :resamples]
+        yield weights, drawn
+
+
+@lru_cache(maxsize=2)
+def _kept(counts: bytes, n_classes: int, resamples: int, seed: int) -> list[Resamples]:
+    return list(_blocks(counts, n_classes, resamples, seed))
 
 
 def _cluster_counts(

@@ -34,7 +34,12 @@ def correct_prior(
 
 
 def estimate_prior(
-    probabilities: NDArray[np.floating], source: ArrayLike, *, tolerance: float = 1e-6, max_iter: int = 1000
+    probabilities: NDArray[np.floating],
+    source: ArrayLike,
+    *,
+    weight: float = 0.0,
+    tolerance: float = 1e-6,
+    max_iter: int = 1000,
 ) -> NDArray[np.float64]:
     """Estimate the prevalence behind unlabelled rows by expectation maximisation.
 
@@ -45,6 +50,9 @@ def estimate_prior(
     ----------
     probabilities : float array of shape (n, C)
         Of unlabelled rows, under `source`.
+    weight : float
+        Rows that `source` counts as beside these (a Dirichlet prior): of few rows and classes that are hard to
+        tell apart the likeliest prevalence alone is often none at all of some.
 
     Returns
     -------
@@ -58,7 +66,7 @@ def estimate_prior(
         ratio = np.divide(prior, start, out=np.zeros_like(prior), where=start > 0)
         posterior = given * ratio
         posterior /= np.maximum(posterior.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-        renewed = posterior.mean(axis=0)
+        renewed = posterior.sum(axis=0) + weight * start
         renewed /= max(renewed.sum(), np.finfo(float).tiny)
         if np.abs(renewed - prior).max() < tolerance:
             return renewed

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation.intervals import interval_over_seeds
@@ -44,7 +45,6 @@ def paired_comparisons(wide: pd.DataFrame, reference: str) -> pd.DataFrame:
     """
     import pandas as pd
     from scipy.stats import wilcoxon
-    from statsmodels.stats.multitest import multipletests
 
     if reference not in wide.columns:
         raise InputError(f"comparisons: no adapter {reference!r} among {list(wide.columns)}")
@@ -60,11 +60,17 @@ def paired_comparisons(wide: pd.DataFrame, reference: str) -> pd.DataFrame:
             p = float(wilcoxon(difference, zero_method="pratt").pvalue)
         rows.append({"adapter": name, "difference": mean, "low": low, "high": high, "p": p})
     table = pd.DataFrame(rows, columns=["adapter", "difference", "low", "high", "p"]).set_index("adapter")
-    table["p_holm"] = np.nan
-    tested = table["p"].notna()
-    if tested.any():
-        table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"], method="holm")[1]
+    table["p_holm"] = _holm(table["p"].to_numpy())
     return table
+
+
+def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each p-value times the tests that are left in its turn, never less than an earlier one's; NaN is no test."""
+    order = p.argsort()  # NaN last
+    n = np.count_nonzero(~np.isnan(p))
+    corrected = np.full(len(p), np.nan)
+    corrected[order[:n]] = np.maximum.accumulate(p[order[:n]] * np.arange(n, 0, -1)).clip(max=1)
+    return corrected
 
 
 @dataclass(frozen=True)
@@ -131,12 +137,15 @@ def overtakes(results: pd.DataFrame, metric: str, reference: str = "zero-shot") 
         Columns ``adapter``, ``shots``, ``seed`` and `metric`, of one data set and scenario.
     """
     found: dict[str, int | None] = {}
+    wide = {
+        shots: results[results["shots"] == shots].pivot(index="seed", columns="adapter", values=metric)
+        for shots in sorted(results["shots"].unique(), reverse=True)
+    }
     for adapter in dict.fromkeys(results["adapter"]):
         if adapter == reference:
             continue
         found[adapter] = None
-        for shots in sorted(results["shots"].unique(), reverse=True):
-            part = results[results["shots"] == shots].pivot(index="seed", columns="adapter", values=metric)
+        for shots, part in wide.items():
             if reference not in part or adapter not in part:
                 break
             _, low, _ = interval_over_seeds((part[adapter] - part[reference]).to_numpy(float))

@@ -1,5 +1,6 @@
 from .clinic import Clinic, Rows
-from .design import DataSet, EncoderChoice, Study
+from .decisions import DecisionFigures
+from .design import DataSet, DecisionChoice, EncoderChoice, Study
 from .encoding import Encoding
 from .provenance import Provenance
 from .results import RunRecord, StudyResults
@@ -11,6 +12,8 @@ __all__ = [
     "AdapterSpec",
     "Clinic",
     "DataSet",
+    "DecisionChoice",
+    "DecisionFigures",
     "EncoderChoice",
     "Encoding",
     "Provenance",

@@ -94,6 +94,8 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
         "names": cell.names,
         "prior": cell.prior,
     }
+    if study.calibrate:
+        parts["calibrate"] = True
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
@@ -149,18 +151,21 @@ def run_tasks(
 def compute(task: Task) -> CellResult:
     """Compute one cell and keep it."""
     from fewshot_flair.adapters import get_adapter_class
+    from fewshot_flair.adapters.threads import one_thread
 
     cell = task.cell
     free = get_adapter_class(cell.adapter.name).uses_unlabeled
     episodes = draw(task.study, task.clinic, cell.scenario, cell.shots, unlabelled=free)
-    found = evaluate_adapter(
-        task.clinic,
-        cell.adapter,
-        episodes,
-        label_noise=cell.label_noise,
-        prior=cell.prior,
-        device=task.device,
-    ).named(cell.names)
+    with one_thread():  # several round otherwise, and results must not depend on how many cores there are
+        found = evaluate_adapter(
+            task.clinic,
+            cell.adapter,
+            episodes,
+            label_noise=cell.label_noise,
+            prior=cell.prior,
+            device=task.device,
+            calibrate=task.study.calibrate,
+        ).named(cell.names)
     found.notes.extend(_fewer(episodes, task.study.unlabelled_on(cell.data) if free else None))
     found.write(task.path)
     return found

@@ -14,7 +14,7 @@ from fewshot_flair.experiment.grid import Cell, scenario_label
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.files import read_toml
 
-__all__ = ["DataSet", "EncoderChoice", "Study", "data_name"]
+__all__ = ["DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
 
 MOST_CELLS = 100_000
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -82,7 +82,7 @@ class EncoderChoice(_Strict):
         Its name in tables and pictures.
     load : str, optional
         What `load_encoder` takes; by default the name.
-    text_encoder, precision, fast : optional
+    text_encoder, precision, engine, fast : optional
         As `load_encoder` takes them.
     """
 
@@ -90,12 +90,64 @@ class EncoderChoice(_Strict):
     load: str | None = None
     text_encoder: str | None = None
     precision: str | None = None
+    engine: str = "torch"
     fast: bool = False
 
     @property
     def asked(self) -> str:
         """What `load_encoder` takes."""
         return self.load or self.name
+
+
+class DecisionChoice(_Strict):
+    """What is made of the probabilities of saved adapters (see `models.Decision`).
+
+    Attributes
+    ----------
+    calibration : {"temperature", "class-wise", "none"}
+        A temperature never changes the likeliest class. ``"class-wise"`` adds a bias a class where counts allow
+        it and it is better on other folds; it moves answers towards the classes that are common in training.
+    positive : list of str, optional
+        Classes that are positive together, as the referable grades; of two classes the second by default.
+    operating_point : str, optional
+        ``sensitivity=0.9`` or ``specificity=0.95``: reached on the training rows, out of fold.
+    prevalence : dict of class to share, or "estimate", optional
+        Of the place of use; the test rows' probabilities are measured moved to it, too.
+    max_error : float
+        The error of answers that nobody looks at; less sure photographs are referred.
+    alpha : float
+        Of the sets that go with the answers: the share of true classes that may be missing from them.
+    """
+
+    calibration: Literal["temperature", "class-wise", "none"] = "temperature"
+    positive: list[str] | None = None
+    operating_point: str | None = None
+    prevalence: dict[str, float] | Literal["estimate"] | None = None
+    max_error: float = Field(default=0.05, ge=0, lt=1)
+    alpha: float = Field(default=0.1, gt=0, lt=1)
+
+    @field_validator("operating_point")
+    @classmethod
+    def _names_a_share(cls, value: str | None) -> str | None:
+        if value is not None:
+            _wish(value)
+        return value
+
+    @property
+    def wish(self) -> tuple[str, float] | None:
+        """The operating point, as ("sensitivity", 0.9)."""
+        return None if self.operating_point is None else _wish(self.operating_point)
+
+
+def _wish(text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    try:
+        wanted = float(share)
+    except ValueError:
+        wanted = float("nan")
+    if name.strip() not in ("sensitivity", "specificity") or not 0 < wanted < 1:
+        raise ValueError(f"{text!r}: give sensitivity=0.9 or specificity=0.95, a share between 0 and 1")
+    return name.strip(), wanted
 
 
 class Study(_Strict):
@@ -124,8 +176,13 @@ class Study(_Strict):
     unlabelled : int, optional
         Images without labels an episode, for the adapters that use them: from the pool, or where there is
         none from the training images that the support set leaves. By default the whole pool, or none.
+    calibrate : bool
+        Measure Brier score and ECE after a temperature too (see `evaluate_adapter`), in the columns
+        ``brier_score_calibrated`` and ``expected_calibration_error_calibrated``.
     save : bool
         Fit every adapter on all training rows too, test it, choose one for `predict`, and keep them all.
+    decision : DecisionChoice
+        What is made of the saved adapters' probabilities: calibration, operating point, referral.
     published : str, optional
         JSON file of published numbers to print beside the measured ones.
     folder, text
@@ -147,7 +204,9 @@ class Study(_Strict):
     prior: list[Literal["none", "known", "estimated"]] = Field(default=["none"], min_length=1)
     label_noise: list[Share] = Field(default=[0.0], min_length=1)
     unlabelled: int | None = Field(default=None, ge=0)
+    calibrate: bool = False
     save: bool = False
+    decision: DecisionChoice = DecisionChoice()
     published: str | None = None
     folder: Path = Path()
     text: str = ""

@@ -52,6 +52,7 @@ class Encoding:
                 text_encoder=choice.text_encoder,
                 device=self.device,
                 precision=choice.precision,
+                engine=choice.engine,
                 fast=choice.fast,
             )
         return self.loaded[choice]

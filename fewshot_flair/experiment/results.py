@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.experiment.decisions import DecisionFigures
 from fewshot_flair.experiment.provenance import Provenance
 from fewshot_flair.files import digest_of, read_json, read_signed, write_signed
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
 
-FORMAT = "fewshot-flair run 2"
+FORMAT = "fewshot-flair run 3"
 """Raised with whatever a run's folder holds, so that folders of another make are not taken for ours."""
 
 
@@ -58,9 +59,9 @@ class CellResult:
     notes: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Keep it in a file with a digest."""
+        """Keep it in a file with a digest; not waiting for the disk, as a cell that is lost is computed again."""
         arrays = {"confusion": self.confusion.tolist(), "reliability": self.reliability.tolist()}
-        write_signed(path, {"format": FORMAT, **vars(self), **arrays})
+        write_signed(path, {"format": FORMAT, **vars(self), **arrays}, sync=False)
 
     @classmethod
     def read(cls, path: Path) -> CellResult:
@@ -119,14 +120,23 @@ class Saved(_Record):
     ----------
     folder : str
         Where it lies, from the run's folder.
+    sha256 : str
+        Digest of its ``adapter.json``, so that no other run's adapter is taken for it.
     cross_validation : float or None
         Balanced accuracy over the training rows, each predicted by a fit without its patient.
+    decision : dict or None
+        What its folder keeps for use (see `models.Decision`).
+    decided : DecisionFigures or None
+        What that is worth on the test rows.
     """
 
     folder: str
+    sha256: str
     training_images: int
     cross_validation: float | None
     test: TestFigures
+    decision: dict[str, Any] | None = None
+    decided: DecisionFigures | None = None
 
 
 class RunRecord(_Record):

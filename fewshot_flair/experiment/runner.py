@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
 from fewshot_flair.experiment.clinic import Clinic
+from fewshot_flair.experiment.decisions import check_decision
 from fewshot_flair.experiment.design import DataSet, EncoderChoice, Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
 from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
@@ -116,6 +117,9 @@ def run_study(
     published = _check(study)
     how = Encoding(Path(cache) if cache else None, device, batch_size, workers)
     clinics = load_clinics(study, how, told)
+    if study.save:
+        for clinic in clinics.values():
+            check_decision(study.decision, clinic.classes)
     tasks = plan_tasks(study, clinics, out, device)
     with writing(out):
         kept, damaged = read_finished(tasks)
@@ -154,6 +158,8 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
     for name, read in sources.items():
         if read is not None:
             check_draws(study, name, read)
+            if study.save:
+                check_decision(study.decision, read.train.classes)
     prompts = {name: read_prompts(name, study.folder) for name in study.prompts}
     clinics: dict[ClinicKey, Clinic] = {}
     for choice in study.encoders:
@@ -229,7 +235,9 @@ def _kept(
 
         (clinic,) = clinics.values()
         usable, _ = usable_adapters(study.adapters, has_text=clinic.text is not None)
-        made = refit_all(clinic, usable, study.encoders[0], out, device=device, progress=told.doing)
+        made = refit_all(
+            clinic, usable, study.encoders[0], out, wanted=study.decision, device=device, progress=told.doing
+        )
         tables["test_predictions.csv"] = made.predictions
         record = record.model_copy(
             update={

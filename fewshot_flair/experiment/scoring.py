@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.experiment.calibrating import draw_temperatures
 from fewshot_flair.experiment.results import CellResult
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_adapter"]
 
+CALIBRATED = ("brier_score", "expected_calibration_error")
+"""What is measured after a temperature too, on request."""
 PROBABILITY_BYTES = 256 * 2**20
 _warm: set[str] = set()
 """Adapters that this process has fitted before."""
@@ -32,6 +35,7 @@ def evaluate_adapter(
     *,
     label_noise: float = 0.0,
     prior: str = "none",
+    calibrate: bool = False,
     device: str = "cpu",
 ) -> CellResult:
     """Fit `spec` on every episode of the clinic's training rows and score it on its test rows.
@@ -47,6 +51,9 @@ def evaluate_adapter(
         Whether probabilities are moved from the prevalence that the adapter presumes (the support set's,
         each count plus one; even for class-balanced ones) to the test set's, and whether that is known or
         estimated from the unlabelled test rows (`evaluation.priors`).
+    calibrate : bool
+        Whether Brier score and ECE are measured after a temperature too, in columns of their own: from the
+        support rows out of fold, and without `prior`. It takes five more fits a draw.
 
     Notes
     -----
@@ -79,6 +86,9 @@ def evaluate_adapter(
             str(w.message) for w in warned if issubclass(w.category, RuntimeWarning | ConvergenceWarning)
         ]
         seconds += spent
+        cooled = None
+        if calibrate:
+            cooled = _cooled(probabilities, draw_temperatures(clinic, spec, part, labels, device))
         counts = np.stack([np.bincount(y_support, minlength=n_classes) for y_support in labels])
         if prior != "none":
             for given, own in zip(probabilities, counts, strict=True):
@@ -90,6 +100,9 @@ def evaluate_adapter(
         predicted.append(probabilities.argmax(axis=2).astype(np.min_scalar_type(n_classes)))
         columns = {"seed": list(part.seeds), "n_support": counts.sum(axis=1).tolist()}
         columns |= {key: values.tolist() for key, values in scored.values.items()}
+        if cooled is not None:
+            calibrated = score_draws(clinic.test.y, cooled).values
+            columns |= {f"{key}_calibrated": calibrated[key].tolist() for key in CALIBRATED}
         for kind, values in (
             ("recall", scored.recall),
             ("specificity", scored.specificity),
@@ -109,6 +122,14 @@ def evaluate_adapter(
         fit_seconds=seconds / len(episodes),
         notes=list(dict.fromkeys(notes)),
     )
+
+
+def _cooled(probabilities: NDArray[np.float64], temperatures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """softmax(logits / T) of softmax(logits): (B, n, C) and (B,)."""
+    from scipy.special import softmax
+
+    logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    return softmax(logs / temperatures[:, None, None], axis=-1)
 
 
 def _sameness(episodes: Episodes) -> list[str]:

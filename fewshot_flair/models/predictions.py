@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fewshot_flair.adapters import Adapter
     from fewshot_flair.data import SkippedRow
+    from fewshot_flair.models.decision import Decision
 
 __all__ = ["Predictions", "check_table", "predict_table", "with_notes"]
 
@@ -66,10 +67,10 @@ def with_notes(
     return pd.concat([table.assign(note=list(notes)), left_out], ignore_index=True)
 
 
-def check_table(out: Path) -> None:
-    """Raise where predictions cannot go to `out`; no other table than earlier predictions is replaced."""
-    if out.suffix.lower() not in (".csv", ".tsv", ".parquet"):
-        raise InputError(f"--out {out}: give a name that ends in .csv, .tsv or .parquet")
+def check_table(out: Path, first: Sequence[str] = COLUMNS, what: str = "predictions") -> None:
+    """Raise where a table cannot go to `out`; only one that begins with the same columns is replaced."""
+    if out.suffix.lower() not in (".csv", ".tsv", ".parquet", ".xlsx"):
+        raise InputError(f"--out {out}: give a name that ends in .csv, .tsv, .parquet or .xlsx")
     if not out.exists():
         return
     if out.suffix.lower() == ".parquet":
@@ -80,14 +81,28 @@ def check_table(out: Path) -> None:
             columns = pq.read_schema(out).names
         except (pa.ArrowException, OSError):
             columns = []
+    elif out.suffix.lower() == ".xlsx":
+        from python_calamine import CalamineError, CalamineWorkbook
+
+        try:
+            rows = CalamineWorkbook.from_path(out).get_sheet_by_index(0).to_python(nrows=1)
+        except (CalamineError, OSError):
+            rows = []
+        columns = [str(cell) for cell in rows[0]] if rows else []
     else:
         with out.open(encoding="utf-8", errors="replace") as lines:
             columns = lines.readline(10_000).strip().split("\t" if out.suffix.lower() == ".tsv" else ",")
-    if columns[:3] != COLUMNS:
-        raise InputError(f"--out {out}: this file holds something other than predictions; give another name")
+    if columns[: len(first)] != list(first):
+        raise InputError(f"--out {out}: this file holds something other than {what}; give another name")
 
 
-def predict_table(adapter: Adapter, images: Sequence[str], features: NDArray[np.float32]) -> pd.DataFrame:
+def predict_table(
+    adapter: Adapter,
+    images: Sequence[str],
+    features: NDArray[np.float32],
+    decision: Decision | None = None,
+    prevalence: Mapping[str, float] | Literal["estimate"] | None = None,
+) -> pd.DataFrame:
     """One row for each image: its name, the predicted class, its probability, and all of them.
 
     Parameters
@@ -96,14 +111,20 @@ def predict_table(adapter: Adapter, images: Sequence[str], features: NDArray[np.
         What the table calls each image.
     features : float32 array of shape (n, D)
         Of the kind that the adapter takes (see `kind_at_hand`).
+    decision : Decision, optional
+        Calibrates the probabilities.
+    prevalence : optional
+        As `calibrated` takes it.
     """
     import pandas as pd
 
     from fewshot_flair.adapters.base import softmax
+    from fewshot_flair.models.decision import calibrated
 
     if not len(images):
         return pd.DataFrame(columns=[*COLUMNS, *(f"probability_{name}" for name in adapter.columns_)])
-    probabilities = softmax(adapter.logits(features))
+    logits = adapter.logits(features)
+    probabilities = softmax(logits) if decision is None else calibrated(decision, logits, prevalence)
     classes = [str(name) for name in adapter.columns_]  # grades in their order
     table = pd.DataFrame(probabilities, columns=[f"probability_{name}" for name in classes])
     best = probabilities.argmax(axis=1)

@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.experiment.results import Saved, TestFigures
-from fewshot_flair.models.selection import choose_default, cross_validate
+from fewshot_flair.models.decided import measure
+from fewshot_flair.models.decision import Decision, Shift, calibrated, with_thresholds
+from fewshot_flair.models.kept import keep_sets, keep_training_rows
+from fewshot_flair.models.selection import CrossValidation, choose_default, cross_validate
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fewshot_flair.adapters import Adapter
     from fewshot_flair.experiment.clinic import Clinic
-    from fewshot_flair.experiment.design import EncoderChoice
+    from fewshot_flair.experiment.design import DecisionChoice, EncoderChoice
     from fewshot_flair.experiment.spec import AdapterSpec
 
 __all__ = ["Refits", "refit", "refit_all"]
@@ -63,6 +66,7 @@ def refit_all(
     choice: EncoderChoice,
     out: Path,
     *,
+    wanted: DecisionChoice | None = None,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Refits:
@@ -72,26 +76,36 @@ def refit_all(
     ----------
     choice : EncoderChoice
         How the encoder is loaded again; kept with each adapter.
+    wanted : DecisionChoice, optional
+        Calibration, operating point and referral; by default those of a study that says nothing of them.
     progress : callable
         Told what is being done.
     """
     import pandas as pd
 
+    from fewshot_flair.experiment.design import DecisionChoice
     from fewshot_flair.experiment.folder import folder_name
     from fewshot_flair.models.predictions import predict_table
-    from fewshot_flair.models.storage import save_adapter
+    from fewshot_flair.models.storage import adapter_digest, save_adapter
 
     progress("cross-validation on the training rows")
-    scores, folds = cross_validate(clinic, specs, device=device)
+    wanted = wanted or DecisionChoice()
+    crossed = cross_validate(clinic, specs, device=device)
     shutil.rmtree(out / "adapters", ignore_errors=True)
     saved, tables, predicted = {}, [], {}
     for spec in specs:
         progress(f"{spec.label} on all training rows")
         adapter = refit(clinic, spec, device)
         folder = Path("adapters") / folder_name(spec.label)
-        save_adapter(adapter, out / folder, extra=_for_use(clinic, choice))
-        features = clinic.test.read(clinic.feature_kind(adapter.features))
-        table = predict_table(adapter, clinic.test.images, features)
+        decision = _decision(clinic, spec.label, crossed, wanted)
+        kind = clinic.feature_kind(adapter.features)
+        kept = {
+            "sets": keep_sets(adapter, spec.label, clinic, crossed, wanted.alpha, out / folder),
+            "training_rows": keep_training_rows(clinic, kind, out / "adapters"),
+        }
+        save_adapter(adapter, out / folder, extra=_for_use(clinic, choice, decision) | kept)
+        features = clinic.test.read(kind)
+        table = predict_table(adapter, clinic.test.images, features, decision)
         table.insert(1, "label", [clinic.classes[code] for code in clinic.test.y])
         table.insert(2, "adapter", spec.label)
         tables.append(table)
@@ -99,21 +113,64 @@ def refit_all(
         predicted[spec.label] = probabilities.argmax(axis=1)
         saved[spec.label] = Saved(
             folder=folder.as_posix(),
+            sha256=adapter_digest(out / folder),
             training_images=len(clinic.train),
-            cross_validation=scores.get(spec.label),
+            cross_validation=crossed.scores.get(spec.label),
             test=_figures(clinic, probabilities),
+            decision=decision.model_dump(),
+            decided=measure(
+                decision,
+                adapter.logits(features),
+                clinic.test.y,
+                clinic.test.patients,
+                ordinal=clinic.ordinal,
+                prevalence=wanted.prevalence,
+            ),
         )
-    default, rule = choose_default(scores, list(saved), folds)
+    default, rule = choose_default(crossed.scores, list(saved), crossed.folds)
     verdict = _verdict(clinic, default, predicted)
     return Refits(saved, default, rule, verdict, pd.concat(tables, ignore_index=True))
 
 
-def _for_use(clinic: Clinic, choice: EncoderChoice) -> dict[str, Any]:
+def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: DecisionChoice) -> Decision:
+    """What the adapter's out-of-fold logits say: calibration first, and thresholds on calibrated probabilities."""
+    from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, fit_bias
+    from fewshot_flair.experiment.calibrating import calibrate_seen
+    from fewshot_flair.experiment.decisions import positive_classes
+
+    n_classes = len(clinic.classes)
+    logits = crossed.logits.get(label, np.zeros((0, n_classes)))
+    y = clinic.train.y[: len(logits)]
+    found, seen = calibrate_seen(logits, y, crossed.fold, class_wise=wanted.calibration == "class-wise")
+    if wanted.calibration == "none":
+        found = Calibration(1.0, (0.0,) * n_classes, "not calibrated, as asked for")
+    z, truth = logits[seen], y[seen]
+    counts = np.bincount(truth, minlength=n_classes)
+    shift = None
+    if counts.min() >= FEWEST_OF_A_CLASS:
+        temperature, bias = fit_bias(z, truth)
+        shift = Shift(temperature=temperature, bias=bias.tolist(), presumed=(counts / len(truth)).tolist())
+    decision = Decision(
+        classes=list(clinic.classes),
+        temperature=found.temperature,
+        bias=list(found.bias),
+        calibration=found.rule,
+        shift=shift,
+        rows=len(logits),
+        folds=crossed.folds,
+        patients="worst" if clinic.ordinal else "mean",
+    )
+    positive = positive_classes(wanted, clinic.classes)
+    return with_thresholds(decision, wanted, positive, calibrated(decision, logits), y)
+
+
+def _for_use(clinic: Clinic, choice: EncoderChoice, decision: Decision) -> dict[str, Any]:
     """What ``predict`` must know beside the adapter: the encoder, the feature, what it was fitted on."""
     return {
         "encoder": {**clinic.provenance.encoder.model_dump(), "load": choice.model_dump()},
         "training_images": len(clinic.train),
         "data": clinic.name,
+        "decision": decision.model_dump(),
     }
 
 

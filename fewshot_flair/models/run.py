@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from fewshot_flair.encoders import list_encoders
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import kind_at_hand
+from fewshot_flair.experiment.decisions import check_prevalence
 from fewshot_flair.experiment.design import EncoderChoice
-from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.experiment.provenance import EncoderMade
-from fewshot_flair.experiment.results import RunRecord
 from fewshot_flair.experiment.sources import FEATURES, holds_features
+from fewshot_flair.models.decision import Decision
+from fewshot_flair.models.origin import Origin
 from fewshot_flair.models.photographs import find_photographs
 from fewshot_flair.models.predictions import Predictions, predict_table, with_notes
 from fewshot_flair.models.storage import load_adapter
@@ -44,6 +45,8 @@ class SavedModel:
         The encoder of the features that it was fitted on.
     choice : EncoderChoice
         How that encoder is loaded.
+    decision : Decision or None
+        Calibration, operating point and referral; None where it was saved without.
     trained_on : set of str
         Keys (digests) of the photographs that it was fitted on; empty where the run is not at hand.
     """
@@ -55,6 +58,7 @@ class SavedModel:
     training_images: int
     data: str
     trained_on: frozenset[str]
+    decision: Decision | None = None
 
     @classmethod
     def open(cls, run: Path, name: str | None = None) -> SavedModel:
@@ -65,7 +69,8 @@ class SavedModel:
         MissingFileError, InputError
             If there is no finished run, or no such adapter in it, or a file is damaged.
         """
-        folder = run if (run / "adapter.json").is_file() and name is None else _adapter_folder(run, name)
+        origin = Origin.find(run, name)
+        folder = origin.folder
         adapter, extra = load_adapter(folder)
         try:
             made = dict(extra["encoder"])
@@ -77,8 +82,9 @@ class SavedModel:
                 f"{folder} was not saved by a run, which records the encoder with it ({error!r:.200}); give a run's "
                 "folder"
             ) from error
-        splits = (run if (run / "splits.csv").is_file() else folder.parent.parent) / "splits.csv"
-        return cls(folder.name, adapter, encoder, choice, images, data, _trained_on(splits))
+        kept = extra.get("decision")
+        decision = None if kept is None else Decision.of(kept, folder / "adapter.json")
+        return cls(folder.name, adapter, encoder, choice, images, data, origin.trained_on, decision)
 
     def predict(
         self,
@@ -87,6 +93,7 @@ class SavedModel:
         *,
         encoder: str | None = None,
         text_encoder: str | None = None,
+        prevalence: Mapping[str, float] | Literal["estimate"] | None = None,
         steps: Any = None,
     ) -> Predictions:
         """Classify photographs (files, or folders of them), or rows of files of features.
@@ -95,6 +102,8 @@ class SavedModel:
         ----------
         encoder, text_encoder : str, optional
             Where the encoder is now, if it has moved.
+        prevalence : optional
+            Of the place of use, as `calibrated` takes it; "estimate" is by file for files of features.
         steps : optional
             Shows how far the encoding is (see `runner.Steps`).
         """
@@ -104,11 +113,11 @@ class SavedModel:
                 f"{brought[0]} holds features and others are photographs; give one kind at a time"
             )
         if brought:
-            return Predictions(self._of_features(given, how), [], {})
+            return Predictions(self._of_features(given, how, prevalence), [], {})
         from fewshot_flair.bank import FeatureBank, extract
 
         paths, passed_over = find_photographs(given)
-        loaded = self._same_encoder(encoder, text_encoder, how)
+        loaded = self.encoder_now(encoder, text_encoder, how)
         bank = FeatureBank.open(how.cache, loaded)
         with steps.extraction(loaded.name) as progress:
             done = extract(
@@ -122,11 +131,27 @@ class SavedModel:
             )
         readable = [str(path) for path in paths if str(path) in done.keys]
         keys = [done.keys[path] for path in readable]
-        table = predict_table(self.adapter, readable, self._features(bank, keys))
+        table = self._table(readable, self._features(bank, keys), prevalence)
         notes = ["was among the training photographs" if key in self.trained_on else "" for key in keys]
         return Predictions(with_notes(table, notes, done.skipped, passed_over), done.skipped, passed_over)
 
-    def _of_features(self, files: Sequence[Path], how: Encoding) -> pd.DataFrame:
+    def _table(
+        self,
+        images: Sequence[str],
+        features: NDArray[np.float32],
+        prevalence: Mapping[str, float] | Literal["estimate"] | None,
+    ) -> pd.DataFrame:
+        if prevalence is not None and self.decision is None:
+            raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
+        check_prevalence(prevalence, [str(name) for name in self.adapter.columns_])
+        return predict_table(self.adapter, images, features, self.decision, prevalence)
+
+    def _of_features(
+        self,
+        files: Sequence[Path],
+        how: Encoding,
+        prevalence: Mapping[str, float] | Literal["estimate"] | None,
+    ) -> pd.DataFrame:
         from fewshot_flair.bank.imports import import_features
         from fewshot_flair.experiment.imported import made_by, row_names
 
@@ -139,9 +164,7 @@ class SavedModel:
                     f"{path.name} holds features of another model than this adapter was fitted on "
                     f"({self.made_by.name}): {self._difference(source.fingerprint)}"
                 )
-            table = predict_table(
-                self.adapter, row_names(path, found), self._features(found.bank, found.keys)
-            )
+            table = self._table(row_names(path, found), self._features(found.bank, found.keys), prevalence)
             notes = ["was among the training rows" if key in self.trained_on else "" for key in found.keys]
             tables.append(with_notes(table, notes))
         return pd.concat(tables, ignore_index=True)
@@ -154,7 +177,7 @@ class SavedModel:
 
         return differences(self.made_by.fingerprint, fingerprint)
 
-    def _same_encoder(self, name: str | None, text: str | None, how: Encoding) -> Encoder:
+    def encoder_now(self, name: str | None, text: str | None, how: Encoding) -> Encoder:
         """Load the run's encoder; refuse another, whose features the adapter would misread."""
         asked = self.choice.asked
         if asked == FEATURES:
@@ -177,26 +200,3 @@ class SavedModel:
                 "preparation and precision with --encoder, or adapt again"
             )
         return loaded
-
-
-def _adapter_folder(run: Path, name: str | None) -> Path:
-    record = RunRecord.read(run)
-    if not record.saved:
-        raise InputError(f"{run} keeps no adapters; a study saves them with save = true, `adapt` always does")
-    chosen = record.default_adapter if name is None else name
-    known = {folder_name(label): label for label in record.saved}
-    label = chosen if chosen in record.saved else known.get(chosen or "")
-    if label is None or not (run / record.saved[label].folder / "adapter.json").is_file():
-        raise InputError(f"{run} has no adapter {chosen!r}; it has {', '.join(record.saved)}")
-    return run / "adapters" / Path(record.saved[label].folder).name
-
-
-def _trained_on(splits: Path) -> frozenset[str]:
-    """Keys of the training rows; empty where the run's table is not there or not ours."""
-    if not splits.is_file():
-        return frozenset()
-    try:
-        table = pd.read_csv(splits, usecols=["split", "key"], dtype=str)
-    except (ValueError, OSError):
-        return frozenset()
-    return frozenset(table.loc[table["split"] == "train", "key"].dropna())

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.experiment.folds import FOLDS, inseparable, patient_folds
+
 if TYPE_CHECKING:
+    from fewshot_flair.adapters.heads import Head
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["FOLDS", "choose_default", "cross_validate"]
+__all__ = ["CrossValidation", "choose_default", "cross_validate"]
 
-FOLDS = 5
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """Training rows predicted by fits that had none of their patient, nor of a byte-identical photograph.
+
+    Attributes
+    ----------
+    folds : int
+        How many there were; 0 where there could be none, and then nothing was predicted.
+    fold : int64 array of shape (n,)
+        Which rows were predicted together.
+    logits : dict of str to array of shape (n, C)
+        By label, of every training row.
+    scores : dict of str to float
+        Balanced accuracy by label, of all rows together.
+    heads : dict of str to Head
+        By label, one episode a fold: the fit without it.
+    """
+
+    folds: int = 0
+    fold: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    logits: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    heads: Mapping[str, Head] = field(default_factory=dict)
 
 
 def cross_validate(
     clinic: Clinic, specs: Sequence[AdapterSpec], *, folds: int = FOLDS, seed: int = 0, device: str = "cpu"
-) -> tuple[dict[str, float], int]:
-    """Balanced accuracy of each adapter on training rows that it was not fitted on.
+) -> CrossValidation:
+    """Predict the training rows by fits that have not seen them.
 
-    The training rows are parted into folds, stratified by class, with all images of a patient in one
-    (scikit-learn's StratifiedGroupKFold); each fold is predicted by a fit on the others. Predictions of all
-    folds are scored together, so that a class of few images counts in one recall and not in five.
+    The training rows are parted into folds, stratified by class, with all images of a patient in one, and
+    patients who share a photograph byte for byte together (scikit-learn's StratifiedGroupKFold); each fold is
+    predicted by a fit on the others. Predictions of all folds are scored together, so that a class of few images
+    counts in one recall and not in five.
 
     Parameters
     ----------
@@ -40,21 +68,23 @@ def cross_validate(
 
     Returns
     -------
-    dict of str to float
-        By label; empty where there are fewer than two patients, or a fold would have nothing to be fitted on.
-    int
-        How many folds there were.
+    CrossValidation
+        Empty where there are fewer than two patients, or a fold would have nothing to be fitted on.
     """
     from fewshot_flair.adapters import fit_episodes
     from fewshot_flair.episodes import Episodes
     from fewshot_flair.evaluation import balanced_accuracy
 
     y = clinic.train.y
-    parts = _folds(clinic, folds, seed)
+    groups = inseparable(clinic.train.patients, clinic.train.keys)
+    parts = patient_folds(y, groups, folds, seed)
     if not parts:
-        return {}, 0
+        return CrossValidation()
     episodes = Episodes.of([fit for fit, _ in parts])
-    found = {}
+    fold = np.empty(len(y), dtype=np.int64)
+    for place, (_, held) in enumerate(parts):
+        fold[held] = place
+    logits, scores, heads = {}, {}, {}
     for spec in specs:
         adapter = clinic.create(spec)
         kind = clinic.feature_kind(adapter.features)
@@ -68,11 +98,13 @@ def cross_validate(
             classes=range(len(clinic.classes)),
             device=device,
         )
-        predicted = np.empty(len(y), dtype=np.int64)
+        found = np.empty((len(y), len(clinic.classes)))
         for place, (_, held) in enumerate(parts):
-            predicted[held] = fits.logits(X[held])[place].argmax(axis=1)
-        found[spec.label] = balanced_accuracy(y, predicted)
-    return found, len(parts)
+            found[held] = fits.logits(X[held])[place]
+        logits[spec.label] = found
+        heads[spec.label] = fits.head
+        scores[spec.label] = balanced_accuracy(y, found.argmax(axis=1))
+    return CrossValidation(len(parts), fold, logits, scores, heads)
 
 
 def choose_default(scores: Mapping[str, float], labels: Sequence[str], folds: int) -> tuple[str, str]:
@@ -84,21 +116,3 @@ def choose_default(scores: Mapping[str, float], labels: Sequence[str], folds: in
         f"the highest balanced accuracy in {folds}-fold cross-validation on the training rows, no patient in two "
         "folds; test rows have no say"
     )
-
-
-def _folds(clinic: Clinic, folds: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows to fit on and rows to predict, fold by fold; none where there are fewer than two patients."""
-    import warnings
-
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    y = clinic.train.y
-    groups = np.unique(clinic.train.patients, return_inverse=True)[1]
-    folds = min(folds, int(groups.max()) + 1, int(np.bincount(y).max()))
-    if folds < 2:
-        return []
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a class has fewer images than there are folds
-        parts = list(splitter.split(np.zeros((len(y), 1)), y, groups))
-    return parts if all(len(fit) for fit, _ in parts) else []

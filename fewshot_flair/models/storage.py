@@ -17,7 +17,7 @@ from fewshot_flair.errors import FewshotFlairError, InputError, MissingFileError
 from fewshot_flair.files import digest_of, read_json, replace_file, sha256
 from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["load_adapter", "save_adapter"]
+__all__ = ["adapter_digest", "load_adapter", "save_adapter"]
 
 FORMAT = "fewshot-flair adapter 2"
 WIDEST = 2**20
@@ -112,6 +112,11 @@ def load_adapter(folder: str | Path) -> tuple[Adapter, dict[str, Any]]:
         raise InputError(
             f"{folder} does not hold a whole adapter ({reason}); save the adapter again"
         ) from error
+
+
+def adapter_digest(folder: Path) -> str:
+    """Hex sha256 of all that ``adapter.json`` says, the digest of the arrays included."""
+    return digest_of(_record(folder / "adapter.json"))
 
 
 def _restored(folder: Path, record: dict[str, Any], numbers: bytes) -> Adapter:

@@ -70,13 +70,22 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def encoded(figure: Figure, kind: str) -> bytes:
-    """A figure as the bytes of a file, ``png`` or ``svg``; the same figure gives the same bytes."""
+    """A figure as the bytes of a file, ``png`` or ``svg``; the same figure gives the same bytes.
+
+    The canvases are called themselves, as `savefig` draws everything twice.
+    """
     from matplotlib import rc_context
 
     content = io.BytesIO()
-    undated = {"Date": None} if kind == "svg" else None
+    if kind == "png":
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        FigureCanvasAgg(figure).print_png(content)
+        return content.getvalue()
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     with rc_context({"svg.hashsalt": "fewshot-flair"}):
-        figure.savefig(content, format=kind, dpi=150, facecolor="white", metadata=undated)
+        FigureCanvasSVG(figure).print_svg(content, metadata={"Date": None})
     return content.getvalue()
 
 
@@ -117,12 +126,9 @@ def legend_above(figure: Figure, axes: Axes) -> None:
 
 def new_figure(size: tuple[float, float]) -> Figure:
     """An empty picture of a size in inches that makes room for its labels, drawn without a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
 
 
 def new_axes(size: tuple[float, float]) -> tuple[Figure, Axes]:

@@ -13,7 +13,7 @@ from fewshot_flair.report.context import Context
 from fewshot_flair.report.files import replace_files
 from fewshot_flair.report.sections import SECTIONS
 
-__all__ = ["write_report"]
+__all__ = ["render", "write_report"]
 
 
 def write_report(

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from torch.nn import functional
 
 from fewshot_flair.bank import FeatureBank, extract
 from fewshot_flair.encoders import load_encoder
+from fewshot_flair.encoders.base import ENGINES
 from fewshot_flair.encoders.config import BertConfig, FLAIRConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork, VisionTower, save_network
 from fewshot_flair.encoders.inference import load_tower
@@ -165,6 +167,49 @@ def show(console: Console, title: str, timings: Sequence[Timing]) -> list[dict[s
     return rows
 
 
+def engines(console: Console, folder: Path, paths: Sequence[Path], rounds: int) -> list[dict[str, object]]:
+    """Time the image tower alone in every engine that is installed, turn about, one prepared photograph a pass."""
+    found = {
+        name: load_encoder(folder, engine=name) for name in ENGINES if name == "torch" or find_spec(name)
+    }
+    batches = [found["torch"].prepare(path)[None] for path in paths]
+    features = {
+        name: np.concatenate([encoder.encode_prepared(batch).backbone for batch in batches])
+        for name, encoder in found.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in found}
+    for _ in range(rounds):
+        for name, encoder in found.items():
+            began = time.perf_counter()
+            for batch in batches:
+                encoder.encode_prepared(batch)
+            seconds[name].append((time.perf_counter() - began) / len(batches))
+    table = Table(
+        title=f"engines, {len(batches)} photographs, {rounds} rounds turn about", title_justify="left"
+    )
+    for heading in (
+        "",
+        "images/s (median round)",
+        "slowest",
+        "fastest",
+        "times torch",
+        "largest relative difference",
+    ):
+        table.add_column(heading, justify="right" if heading else "left")
+    ours, rows = features["torch"], []
+    for name, each in seconds.items():
+        apart = float((np.abs(features[name] - ours).max(axis=1) / np.abs(ours).max(axis=1)).max())
+        median = float(np.median(each))
+        ratio = float(np.median(seconds["torch"])) / median
+        rows.append(
+            {"engine": name, "images_per_second": 1 / median, "times_torch": ratio, "difference": apart}
+        )
+        rates = (f"{1 / value:.2f}" for value in (median, max(each), min(each)))
+        table.add_row(name, *rates, f"{ratio:.2f}", f"{apart:.1e}")
+    console.print(table)
+    return rows
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -173,6 +218,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "dr-clinic")
     parser.add_argument("--small", type=int, default=600, help="photographs of images/ to encode")
     parser.add_argument("--baseline", type=int, default=64, help="of them the papers' way, which is slow")
+    parser.add_argument("--engines", type=int, metavar="ROUNDS", help="only compare engines, so many rounds")
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     args = parser.parse_args()
     console = Console(width=132)
@@ -195,6 +241,9 @@ def main() -> None:
             intermediate_size=64,
         )
         folder = save_network(FLAIRNetwork(FLAIRConfig(), text), Path(scratch) / "flair", VOCABULARY)
+        if args.engines:
+            engines(console, folder, small[:4], args.engines)
+            return
         rows = {
             "full resolution": show(
                 console, f"{len(full)} photographs as the camera wrote them", measure(folder, full, len(full))

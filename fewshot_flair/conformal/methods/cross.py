@@ -8,12 +8,15 @@ Barber et al., "Predictive Inference with the Jackknife+", Annals of Statistics 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.adapters import Adapter, fit_episodes
+from fewshot_flair.adapters.base import softmax
+from fewshot_flair.adapters.heads import Head
 from fewshot_flair.conformal.base import CONFORMAL, Conformal, class_probabilities
 from fewshot_flair.conformal.folds import patient_folds
 from fewshot_flair.errors import InputError
@@ -53,6 +56,30 @@ class Cross(Conformal):
         self.scores_ = self.score.labelled(unseen, y, u)
         self.n_calibration_ = len(X)
         self._warn_of_few(len(X))
+
+    def of_fits(
+        self,
+        head: Head,
+        logits: NDArray,
+        y: NDArray[np.int64],
+        fold: NDArray[np.int64],
+        classes: Sequence[str],
+    ) -> Cross:
+        """Calibrate on rows that were predicted out of fold already.
+
+        Parameters
+        ----------
+        head : Head
+            One episode a fold: the fit without it.
+        logits : array of shape (n, C)
+            Of each row by the fit without its fold.
+        y, fold : int arrays of shape (n,)
+        classes : sequence of C names
+        """
+        self.head_, self.fold_, self.columns_, self.n_calibration_ = head, fold, np.array(classes), len(y)
+        p = softmax(np.asarray(logits, dtype=np.float64))
+        self.scores_ = self.score.labelled(p, y, np.random.default_rng(self.random_state).random(len(y)))
+        return self
 
     def contains(self, X: NDArray, u: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Classes that fit no worse than enough of the calibration rows, each by the fit without it."""

@@ -7,11 +7,15 @@ from types import ModuleType
 
 from fewshot_flair.report.sections import (
     advice,
+    calibration,
     data,
     head,
+    operating,
+    patients,
     published,
     questions,
     ranking,
+    referral,
     repeat,
     saved,
     skipped,
@@ -22,5 +26,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, tables, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, operating, referral, calibration, patients, tables, ranking, published, data, skipped, questions, repeat,
 )  # fmt: skip

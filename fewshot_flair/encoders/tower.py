@@ -1,0 +1,63 @@
+"""Encoders whose vision tower is a torch module: one pass for encoding, and for graphs of other engines."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.encoders.base import Encoder, ImageFeatures
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fewshot_flair.encoders.graphs import Run
+
+__all__ = ["TowerEncoder"]
+
+
+class TowerEncoder(Encoder):
+    """An encoder whose vision tower torch runs, or another engine runs its graph."""
+
+    @property
+    @abstractmethod
+    def _vision(self) -> nn.Module:
+        """The vision tower on its device, its weights read."""
+
+    @abstractmethod
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Pixels float32 [B, 3, S, S] on the device to the tensors of `ImageFeatures`, in their order."""
+
+    @property
+    def arithmetic(self) -> dict[str, str]:
+        """How the tower computes, for the fingerprint; the engine is named where it is not torch."""
+        return {"precision": self.precision} | ({} if self.engine == "torch" else {"engine": self.engine})
+
+    def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
+        """Encode images that `prepare` made, float32 [B, 3, S, S], to float32 features."""
+        if self.engine != "torch":
+            return ImageFeatures(*self._graph(np.ascontiguousarray(batch)))
+        import torch
+
+        from fewshot_flair.encoders.inference import frozen, to_numpy
+
+        _ = self._vision  # loaded out here: what is loaded without gradients can never have them
+        with frozen(self.device):
+            found = self.forward(torch.from_numpy(batch).to(self.device))
+        return ImageFeatures(*(to_numpy(feature) for feature in found))
+
+    @cached_property
+    def _graph(self) -> Run:
+        from fewshot_flair.encoders.graphs import Vision, open_graph, write_graph
+
+        extra = "openvino" if self.engine == "openvino" else "onnx"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "vision.onnx"
+            network = Vision(self._vision, self.forward)
+            write_graph(network, self.preparation.image_size, path, list(self.feature_dims), extra)
+            return open_graph(path, self.engine)

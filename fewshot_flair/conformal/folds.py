@@ -24,7 +24,7 @@ def spared_patients(X: NDArray, groups: NDArray, share: float, seed: int) -> NDA
     names, patient = np.unique(groups, return_inverse=True)
     if len(names) < 2:
         raise InputError(ONE_PATIENT)
-    rng = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(X))])
+    rng = np.random.default_rng([seed, zlib.crc32(X.tobytes())])
     return (rng.permutation(len(names)) < max(1, round(share * len(names))))[patient]
 
 

@@ -11,6 +11,7 @@ import pytest
 from fewshot_flair import TextPrototypes, create_adapter, create_conformal, list_adapters, list_conformal
 from fewshot_flair.adapters.base import softmax
 from fewshot_flair.conformal import CONFORMAL, Conformal
+from fewshot_flair.conformal.folds import spared_patients
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation.scores import SCORES, ConformityScore, score_of
 from fewshot_flair.evaluation.set_figures import score_sets
@@ -111,6 +112,19 @@ def test_coverage_is_what_was_asked_for(text, method, score):
         sets = made.fit(X[:60], y[:60]).predict_set(X[60:])
         covered.append(float(score_sets(sets, y[60:], 0.2)["coverage"]))
     assert np.mean(covered) > 0.8 - 3 * np.std(covered) / np.sqrt(20)
+
+
+def test_the_rows_that_calibrate_are_any_of_the_rows():
+    """Two patients of a rare class calibrate as often as others, which a division by class does not give."""
+    patients = np.repeat(np.arange(20), 2)
+    spared = np.mean(
+        [spared_patients(np.full((40, 3), seed, "f4"), patients, 0.5, seed=0) for seed in range(400)], axis=0
+    )
+    np.testing.assert_array_equal(spared[::2], spared[1::2])
+    assert np.abs(spared - 0.5).max() < 4 * 0.5 / 20
+    again = spared_patients(np.ones((40, 3), "f4"), patients, 0.25, seed=0)
+    assert again.sum() == 10
+    np.testing.assert_array_equal(again, spared_patients(np.ones((40, 3), "f4"), patients, 0.25, seed=0))
 
 
 @pytest.mark.parametrize("method", ["split", "mondrian", "cross", "full", "conf-ot"])

@@ -77,6 +77,14 @@ def adapt(
             show_default=False,
         ),
     ] = None,
+    conformal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--conformal",
+            help="Measure conformal sets on the same draws: METHOD:SCORE:ALPHA, such as full:lac:0.1 (repeatable).",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -133,6 +141,7 @@ def adapt(
             "allow_fewer": allow_fewer,
             "prompts": [prompts],
             "unlabelled": unlabelled,
+            "conformal": conformal or [],
             "save": True,
             "decision": decision,
         },

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fewshot_flair.cli.terminal import plain, plain_table, under_title, warn
+from fewshot_flair.experiment.sets import NOTE
 from fewshot_flair.report.wording import bold_means, percent_range, percentage, with_interval
 from fewshot_flair.words import counted
 
@@ -35,6 +36,7 @@ def adaptation(to: Console, results: StudyResults) -> None:
         _curve_table(to, results)
     for note in dict.fromkeys(note for cell in results.cells for note in cell.notes):
         warn(to, note)
+    _sets_table(to, results)
     _saved_table(to, results)
     record = results.record
     if record.left_out:
@@ -70,6 +72,9 @@ def study(to: Console, results: StudyResults) -> None:
             under_title(to, f"{block.title}, {scenario}: balanced accuracy, %, by shots", table)
     said = bold_means(n_draws, max(len(block.adapters) for block in found))
     to.print(f"[dim]{over}green: the best mean of its column; {plain(said)}[/]", soft_wrap=True)
+    _sets_table(to, results)
+    for note in dict.fromkeys(n for cell in results.cells for n in cell.notes if n.startswith(NOTE)):
+        warn(to, note)
     if results.record.left_out:
         warn(to, f"left out: {'; '.join(results.record.left_out)}")
 
@@ -139,6 +144,28 @@ def _curve_table(to: Console, results: StudyResults) -> None:
     for label, means in wide.iterrows():
         table.add_row(plain(label), *(percentage(mean) for mean in means))
     under_title(to, "balanced accuracy, %, by shots", table)
+
+
+def _sets_table(to: Console, results: StudyResults) -> None:
+    """Coverage and size of conformal sets, at the most shots."""
+    from fewshot_flair.evaluation.set_figures import SET_FIGURES
+
+    k = max(cell.names["shots"] for cell in results.cells)
+    table = plain_table()
+    table.add_column("sets", overflow="fold")
+    for column in ("coverage", "classes\na set", "one\nclass", "empty", "class\ngap", "by\npatient"):
+        table.add_column(column, justify="right")
+    for cell in results.cells:
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in cell.sets if cell.names["shots"] == k else []:
+            name = f"{cell.names['adapter']}: {row['method']}, {row['score']}, alpha {row['alpha']:g}"
+            groups.setdefault(name, []).append(row)
+        for name, rows in groups.items():
+            means = {key: np.mean([row[key] for row in rows]) for key in SET_FIGURES}
+            shown = [f"{means[key]:.2f}" if key == "set_size" else f"{means[key]:.0%}" for key in SET_FIGURES]
+            table.add_row(plain(name), *shown)
+    if table.row_count:
+        under_title(to, f"conformal sets of {counted(k, 'shot')}, mean over the draws (conformal.csv)", table)
 
 
 def _saved_table(to: Console, results: StudyResults) -> None:

@@ -14,8 +14,10 @@ from fewshot_flair import __version__
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.code import code_digest
 from fewshot_flair.experiment.draws import draw
+from fewshot_flair.experiment.grid import scenario_label
 from fewshot_flair.experiment.results import FORMAT, CellResult
-from fewshot_flair.experiment.scoring import evaluate_adapter
+from fewshot_flair.experiment.scoring import evaluate_adapter, noisy_labels
+from fewshot_flair.experiment.sets import measure_sets, where_it_ends
 from fewshot_flair.experiment.spec import usable_adapters
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
         "adapter": [cell.adapter.name, cell.adapter.params],
         "names": cell.names,
         "prior": cell.prior,
+        "conformal": [vars(each) for each in study.conformal],
     }
     if study.calibrate:
         parts["calibrate"] = True
@@ -167,6 +170,14 @@ def compute(task: Task) -> CellResult:
             calibrate=task.study.calibrate,
         ).named(cell.names)
     found.notes.extend(_fewer(episodes, task.study.unlabelled_on(cell.data) if free else None))
+    if task.study.conformal:
+        labels = noisy_labels(task.clinic, episodes, cell.label_noise)
+        rows, notes = measure_sets(task.clinic, cell.adapter, episodes, labels, task.study.conformal)
+        found.sets.extend(rows)
+        if rows:
+            data = next(data for data in task.study.data if data.name == cell.data)
+            notes += where_it_ends(data, task.clinic, scenario_label(cell.scenario), episodes)
+        found.notes.extend(notes)
     found.write(task.path)
     return found
 

@@ -17,8 +17,11 @@ PARTS = (
     "adapters",
     "episodes",
     "evaluation",
+    "conformal",
     "experiment/scoring.py",
     "experiment/draws.py",
+    "experiment/sets.py",
+    "experiment/calibrating.py",
 )
 
 

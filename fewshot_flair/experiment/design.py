@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.grid import Cell, scenario_label
+from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.files import read_toml
 
@@ -179,6 +180,10 @@ class Study(_Strict):
     calibrate : bool
         Measure Brier score and ECE after a temperature too (see `evaluate_adapter`), in the columns
         ``brier_score_calibrated`` and ``expected_calibration_error_calibrated``.
+    conformal : list of SetSpec
+        Conformal sets to measure in every cell, on the same draws; in the file ``[[conformal]]`` tables with
+        ``method``, ``score``, ``alpha``, further parameters of `create_conformal`, and ``adapters``, the only ones
+        that they are measured with; or strings such as ``"full:lac:0.1"``.
     save : bool
         Fit every adapter on all training rows too, test it, choose one for `predict`, and keep them all.
     decision : DecisionChoice
@@ -205,6 +210,7 @@ class Study(_Strict):
     label_noise: list[Share] = Field(default=[0.0], min_length=1)
     unlabelled: int | None = Field(default=None, ge=0)
     calibrate: bool = False
+    conformal: list[SetSpec] = Field(default=[], max_length=1000)
     save: bool = False
     decision: DecisionChoice = DecisionChoice()
     published: str | None = None
@@ -245,6 +251,11 @@ class Study(_Strict):
             infos = [a for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower)]
             return [AdapterSpec(about.name) for about in infos]
         return [AdapterSpec.from_entry(item) for item in value] if isinstance(value, list) else value
+
+    @field_validator("conformal", mode="before")
+    @classmethod
+    def _conformal(cls, value: Any) -> Any:
+        return [SetSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 
     @field_validator("shots", "seeds")
     @classmethod

@@ -47,6 +47,8 @@ class CellResult:
         Wall time of all fits over their number.
     notes : list of str
         What the adapter warned of, such as a fall-back.
+    sets : list of dict
+        What conformal sets are worth, one row a method and seed (see `sets.measure_sets`).
     """
 
     names: dict[str, Any]
@@ -57,6 +59,7 @@ class CellResult:
     patient_interval: tuple[float, float]
     fit_seconds: float
     notes: list[str] = field(default_factory=list)
+    sets: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Keep it in a file with a digest; not waiting for the disk, as a cell that is lost is computed again."""

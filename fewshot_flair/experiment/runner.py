@@ -229,6 +229,8 @@ def _kept(
         "fit_seconds.csv": seconds,
         "splits.csv": splits_table(clinics.values()),
     }
+    if sets := [cell.names | row for cell in results.cells for row in cell.sets]:
+        tables["conformal.csv"] = pd.DataFrame(sets)
     record = results.record
     if study.save:
         from fewshot_flair.models.refit import refit_all

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["evaluate_adapter"]
+__all__ = ["evaluate_adapter", "noisy_labels"]
 
 CALIBRATED = ("brier_score", "expected_calibration_error")
 """What is measured after a temperature too, on request."""
@@ -75,10 +75,7 @@ def evaluate_adapter(
     notes = _sameness(episodes)
     for start in range(0, len(episodes), group):
         part = _part(episodes, slice(start, start + group))
-        labels = [
-            _noisy(clinic.train.y[support], n_classes, label_noise, seed)
-            for seed, support in zip(part.seeds, part, strict=True)
-        ]
+        labels = noisy_labels(clinic, part, label_noise)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             probabilities, spent = _fit_predict(clinic, spec, part, labels, device)
@@ -140,6 +137,15 @@ def _sameness(episodes: Episodes) -> list[str]:
     return [
         f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
         "intervals over draws and tests between adapters say nothing there"
+    ]
+
+
+def noisy_labels(clinic: Clinic, episodes: Episodes, rate: float) -> list[NDArray[np.int64]]:
+    """Labels of each episode's rows, of which so large a share is another class."""
+    n_classes = len(clinic.classes)
+    return [
+        _noisy(clinic.train.y[support], n_classes, rate, seed)
+        for seed, support in zip(episodes.seeds, episodes, strict=True)
     ]
 
 

@@ -17,7 +17,7 @@ from fewshot_flair.adapters import Adapter, fit_episodes
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.marks import row_marks
 from fewshot_flair.conformal.base import CONFORMAL, Conformal, class_probabilities
-from fewshot_flair.conformal.folds import patient_folds
+from fewshot_flair.conformal.folds import spared_patients
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation.thresholds import score_threshold
 
@@ -89,7 +89,7 @@ class Split(Conformal):
             return self.adapter.head_, every
         fit_on = calibrate_on = every
         if self.adapter.needs_shots:
-            fold = patient_folds(y, groups, round(1 / self.share), self.random_state)
-            fit_on, calibrate_on = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
+            spared = spared_patients(X, groups, self.share, self.random_state)
+            fit_on, calibrate_on = np.flatnonzero(~spared), np.flatnonzero(spared)
         fits = fit_episodes(self.adapter, X, y, [fit_on], classes=range(len(self.columns_)))
         return fits.head, calibrate_on

@@ -18,6 +18,7 @@ from fewshot_flair.report.sections import (
     referral,
     repeat,
     saved,
+    sets,
     skipped,
     tables,
 )
@@ -26,5 +27,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, operating, referral, calibration, patients, tables, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, operating, referral, calibration, patients, sets, tables, ranking, published, data, skipped, questions, repeat,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fewshot_flair.experiment.sets import NOTE
 from fewshot_flair.report.context import Context
 
 __all__ = ["TEMPLATE", "content"]
@@ -24,6 +25,8 @@ def content(context: Context) -> dict[str, Any]:
     shots: dict[str, set[int]] = {}
     for cell in context.results.cells:
         for note in cell.notes:
+            if note.startswith(NOTE):
+                continue  # the section of sets has them
             shots.setdefault(note, set()).add(cell.names["shots"])
     return {
         "skipped": [(clinic.data, row) for clinic in context.data_sets for row in clinic.skipped],

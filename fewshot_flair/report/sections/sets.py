@@ -1,0 +1,75 @@
+"""Conformal sets: how often they hold the true class, how large they are, and where the guarantee ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fewshot_flair.evaluation import interval_over_seeds
+from fewshot_flair.evaluation.set_figures import SET_FIGURES
+from fewshot_flair.experiment.sets import NOTE
+from fewshot_flair.report.context import Context
+
+__all__ = ["TEMPLATE", "content"]
+
+WORDS = {
+    "coverage": "coverage, %",
+    "set_size": "classes a set",
+    "single_share": "one class, %",
+    "empty_share": "empty, %",
+    "class_coverage_gap": "class gap, points",
+    "patient_coverage": "by patient, %",
+}
+TEMPLATE = """
+<h2>Conformal sets</h2>
+<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval.{% else %}One draw.{% endif %} A set should hold the true class for 1 − alpha of photographs, with few classes. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
+{% for title, rows in tables %}
+<h3>{{ title }}</h3>
+<div class="wide"><table class="main-table">
+<thead><tr><th>sets</th>{% for word in words %}<th>{{ word }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
+{% endfor %}
+{% if notes %}<h3>Where the guarantee ends here</h3><ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>{% endif %}
+"""
+
+
+def content(context: Context) -> dict[str, Any] | None:
+    """A table a setting, a row an adapter and method; None where no sets were asked for."""
+    tables: dict[str, list[list[str]]] = {}
+    varied = {
+        name: len({cell.names[name] for cell in context.results.cells}) > 1
+        for name in ("data", "encoder", "prompts", "label_noise", "prior")
+    }
+    for cell in context.results.cells:
+        named = [str(cell.names[name]) for name, several in varied.items() if several]
+        shots = cell.names["shots"]
+        title = ", ".join([*named, f"{cell.names['scenario']}, {shots} {'shot' if shots == 1 else 'shots'}"])
+        kinds = dict.fromkeys((r["method"], r["score"], r["alpha"], r["quantile"]) for r in cell.sets)
+        for method, score, alpha, quantile in kinds:
+            key = (method, score, alpha, quantile)
+            rows = [r for r in cell.sets if (r["method"], r["score"], r["alpha"], r["quantile"]) == key]
+            name = f"{cell.names['adapter']}: {method}, {score}, alpha {alpha:g}"
+            tables.setdefault(title, []).append(
+                [
+                    name + ("" if quantile == "exact" else f", {quantile}"),
+                    *(_figure([r[f] for r in rows], 1 if f == "set_size" else 100) for f in SET_FIGURES),
+                ]
+            )
+    notes = [n for cell in context.results.cells for n in cell.notes if n.startswith(NOTE)]
+    if not tables and not notes:
+        return None
+    return {
+        "tables": list(tables.items()),
+        "words": [WORDS[figure] for figure in SET_FIGURES],
+        "n_seeds": context.n_seeds,
+        "notes": [note.removeprefix(NOTE) for note in dict.fromkeys(notes)],
+    }
+
+
+def _figure(values: list[float], scale: float) -> str:
+    mean, low, high = (scale * value for value in interval_over_seeds(values))
+    digits = 1 if scale > 1 else 2
+    half = "" if np.isnan(low) else f" ±\N{NO-BREAK SPACE}{(high - low) / 2:.{digits}f}"
+    return f"{mean:.{digits}f}{half}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from planted import named, results_of, study_of
 
 from fewshot_flair.cli import show, tables, terminal
@@ -119,6 +120,68 @@ def test_saved_adapters_are_judged_by_what_predict_gives(adapted, demo_cache, tm
 
 
 @pytest.mark.slow
+def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
+    """Set, decision, quality, typicality, patient and nearest photographs; a table of patients and a page."""
+    out = adapted[0]
+    splits = pd.read_csv(out / "splits.csv")
+    record = json.loads((out / "run.json").read_text())
+    folder = Path(record["clinics"][0]["test"]["path"]).parent
+    rows = splits[splits["split"] == "test"].head(60)
+    noise = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(noise)
+    trained = splits[splits["split"] == "train"].iloc[0]
+    images = [*(str(folder / image) for image in rows["image"]), str(noise), str(folder / trained["image"])]
+    patients = [*rows["patient_id"], rows["patient_id"].iloc[0], trained["patient_id"]]
+    given = tmp_path / "new.csv"
+    pd.DataFrame({"image": images, "patient_id": patients}).to_csv(given, index=False)
+    table, people, page = tmp_path / "p.xlsx", tmp_path / "patients.csv", tmp_path / "p.html"
+    cache = {"FEWSHOT_FLAIR_CACHE": str(demo_cache)}
+    done = run("predict", out, given, "--out", table, "--patients", people, "--html", page, **cache)
+    assert "referred" in done.stdout
+    found = pd.read_excel(table)
+    assert list(found["image"]) == images
+    after = ["set", "decision", "reason", "quality", "typicality", "patient", "nearest", "note"]
+    assert list(found.columns[-8:]) == after
+    assert found["quality"][60] == "no retina"
+    assert found["decision"][60] == "refer"
+    assert found["reason"][60].startswith("no retina")
+    assert set(found["decision"]) <= {"answer", "refer"}
+    covered = [
+        label in named.split("; ") for label, named in zip(rows["label"], found["set"][:60], strict=True)
+    ]
+    assert np.mean(covered) > 0.75
+    assert found["nearest"][61].startswith(f"{trained['image']} ({trained['label']})")
+    assert found["typicality"].between(0, 1).all()
+    assert list(found["patient"]) == patients
+    by_patient = pd.read_csv(people).set_index("patient")
+    assert by_patient["photographs"].sum() == 61
+    assert by_patient.loc[patients[0], "left_out"] == 1
+    text = page.read_text()
+    assert text.index("noise.png") < text.index(Path(images[0]).name)
+    assert "<script" not in text
+    alone = tmp_path / "one.csv"
+    run("predict", out, images[7], "--no-decide", "--out", alone, **cache)
+    one = pd.read_csv(alone)
+    assert "decision" not in one.columns
+    for column in ("predicted", "set", "quality", "nearest"):
+        assert one[column][0] == found[column][7]
+    assert one["typicality"][0] == pytest.approx(found["typicality"][7], abs=1e-6)
+    done = run("predict", out, images[7], "--out", alone, "--patients", people, ok=False, **cache)
+    assert done.returncode == 2
+    assert "patient_id" in done.stderr
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    for name in ("sets.safetensors", "../training-backbone.safetensors"):
+        path = copy / record["saved"]["logistic"]["folder"] / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        done = run("predict", copy, images[7], "--adapter", "logistic", "--out", alone, ok=False, **cache)
+        assert done.returncode == 2
+        assert "damaged" in done.stderr
+        path.write_bytes(whole)
+
+
+@pytest.mark.slow
 def test_second_run_encodes_nothing_and_says_the_same(adapted, demo_cache, tmp_path):
     words = ("adapt", "--shots", "4,16", "--seeds", 5, "--out", tmp_path / "again", "--json")
     summary = json.loads(run(*words, FEWSHOT_FLAIR_CACHE=str(demo_cache)).stdout)
@@ -162,7 +225,7 @@ def test_predict_agrees_with_the_refitted_adapter(adapted, demo_cache, tmp_path)
 @pytest.mark.slow
 def test_predict_refuses_another_encoder(adapted, demo_cache, tmp_path):
     done = run(
-        *("predict", adapted[0] / "adapters" / "lp", adapted[0] / "splits.csv", "--out", tmp_path / "p.csv"),
+        *("predict", adapted[0] / "adapters" / "lp", adapted[0] / "run.json", "--out", tmp_path / "p.csv"),
         *("--encoder", tmp_path),
         ok=False,
         FEWSHOT_FLAIR_CACHE=str(demo_cache),
@@ -176,7 +239,7 @@ def test_predict_refuses_another_encoder(adapted, demo_cache, tmp_path):
     del record["sha256"]
     (alone / "adapter.json").write_text(json.dumps(record | {"sha256": digest_of(record)}))
     done = run(
-        *("predict", alone, adapted[0] / "splits.csv", "--out", tmp_path / "p.csv"),
+        *("predict", alone, adapted[0] / "run.json", "--out", tmp_path / "p.csv"),
         ok=False,
         FEWSHOT_FLAIR_CACHE=str(demo_cache),
     )

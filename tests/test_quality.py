@@ -18,6 +18,7 @@ from fewshot_flair.bank.qualities import assess_files
 from fewshot_flair.cli import app
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.quality.assessment import DOUBTFUL
+from fewshot_flair.images.quality.compression import blockiness
 from fewshot_flair.images.quality.field import find_field
 from fewshot_flair.images.quality.measures import measure
 from fewshot_flair.images.quality.scorecard import points
@@ -86,6 +87,7 @@ def test_other_cameras_still_show_retinas(retinas, variant):
         ("blurred, sigma 1.6% of the field", "blurred"),
         ("covered to 70%", "field of view"),
         ("50 pixels wide", "too small"),
+        ("JPEG of quality 3", "compressed"),
         ("noise of 60 levels", "noisy"),
     ],
 )
@@ -94,6 +96,17 @@ def test_spoilt_retinas_are_flagged_with_the_reason(retinas, spoilt, word):
         found = assess_quality(SPOILT[spoilt](np.random.default_rng(2), picture))
         assert not found.gradable
         assert any(word in reason for reason in found.reasons), found.reasons
+
+
+def test_blocks_are_seen_wherever_the_grid_lies():
+    rng = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(rng.integers(60, 200, (90, 160, 3)).astype(np.uint8), (0, 0), 3)
+    squares = smooth.copy()
+    squares += np.uint8(25) * ((np.arange(160) + 3) // 8 % 2).astype(np.uint8)[None, :, None]
+    assert blockiness(smooth) < 1.5
+    assert blockiness(squares) > 4
+    assert blockiness(squares[:, 5:]) > 4
+    assert blockiness(squares[:, :20]) == 1
 
 
 def test_turning_changes_little(retinas):

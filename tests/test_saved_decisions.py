@@ -176,6 +176,18 @@ def test_a_class_that_a_fold_s_fit_had_not_seen_spoils_no_temperature(planted_cl
     assert decision.shift is None
 
 
+def test_classes_that_are_apart_entirely_leave_probabilities_as_they_are(planted_clinic, tmp_path):
+    from fewshot_flair.models.refit import _decision
+    from fewshot_flair.models.selection import CrossValidation
+
+    y = planted_clinic.train.y
+    crossed = CrossValidation(5, np.arange(len(y)) % 5, {"lp": 3.0 * np.eye(5)[y]}, {"lp": 1.0})
+    decision = _decision(planted_clinic, "lp", crossed, DecisionChoice())
+    assert decision.temperature == decision.shift.temperature == 1
+    assert "every row out of fold is right" in decision.calibration
+    assert decision.referral.answered == 1
+
+
 def test_class_wise_calibration_changes_answers_and_the_figures_are_of_these(planted_clinic, tmp_path):
     wanted = DecisionChoice(calibration="class-wise")
     refits = refit_all(planted_clinic, SPECS[2:], EncoderChoice(name="mini"), tmp_path, wanted=wanted)

@@ -20,13 +20,17 @@ def predict(
     photographs: Annotated[
         list[Path],
         typer.Argument(
-            help="Image files, or folders of them; or .npz files of features of the run's encoder.",
+            help="Image files, folders of them, or tables with the column image (and patient_id); or .npz files of "
+            "features of the run's encoder.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", help="Table to write (.csv, .tsv, .parquet): image, class, probabilities."),
+        typer.Option(
+            "--out",
+            help="Table to write (.csv, .tsv, .parquet, .xlsx): image, class, probabilities, decision …",
+        ),
     ],
     adapter: Annotated[
         str | None,
@@ -50,23 +54,53 @@ def predict(
         ),
     ] = None,
     prevalence: options.Prevalence = None,
+    decide: Annotated[
+        bool,
+        typer.Option(
+            help="Say for each photograph whether its answer stands (answer) or a person decides (refer)."
+        ),
+    ] = True,
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            "--patients",
+            help="Second table, a row a patient; needs a table of photographs with the column patient_id.",
+            show_default=False,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", help="Page with small pictures, first what a person should look at.", show_default=False
+        ),
+    ] = None,
     execution: dict[str, Any],
 ) -> None:
     """Classify new photographs with an adapter of an earlier run.
 
     Photographs that cannot be read are listed and left out; the exit status is then 1.
     """
+    from dataclasses import replace
+
     from fewshot_flair.cli import show, terminal
     from fewshot_flair.cli.parsing import parse_prevalence
     from fewshot_flair.cli.steps import Shown
     from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.files import write_table
+    from fewshot_flair.models.answers import patient_table
+    from fewshot_flair.models.photographs import check_patients
     from fewshot_flair.models.predictions import check_table
     from fewshot_flair.models.run import SavedModel
+    from fewshot_flair.report.answers import check_page, write_answers
+    from fewshot_flair.words import counted
 
     console = terminal.console()
     model = SavedModel.open(run, adapter)
     check_table(out)
+    check_page(html)
+    if patients is not None:
+        check_table(patients, ["patient", "photographs"], "a table of patients", option="--patients")
+        check_patients(photographs)
     with Shown(console) as steps:
         found = model.predict(
             photographs,
@@ -79,8 +113,19 @@ def predict(
     say = f"adapter {model.name}, fitted on {model.training_images} training images of {model.data}"
     terminal.say(console, say, bold=model.name)
     show.predictions(console, found, list(model.adapter.columns_))
+    answered = found.table
+    if not decide:
+        found = replace(found, table=found.table.drop(columns=["decision", "reason"]))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_table(found.table, out, "%.6f")
-    terminal.say(console, f"written to {out}. A research tool, not a medical device.", bold=str(out))
+    written = [out]
+    if patients is not None and model.decision is not None:
+        write_table(patient_table(answered, model.decision), patients, "%.6f")
+        written.append(patients)
+    if html is not None:
+        title = counted(len(found.table), "photograph")
+        written.append(write_answers(html, found.table, found.paths, title=title, told=f"{say}."))
+    names = ", ".join(map(str, written))
+    terminal.say(console, f"written to {names}. A research tool, not a medical device.", bold=names)
     if found.skipped or found.passed_over:
         raise typer.Exit(1)

@@ -138,6 +138,17 @@ def predictions(to: Console, found: Predictions, classes: Sequence[str]) -> None
     for name in classes:
         shown.add_row(plain(name), str(int(counts.get(str(name), 0))))
     under_title(to, counted(int(counts.sum()), "photograph"), shown)
+    decided = found.table["decision"].value_counts()
+    if decided.get("refer", 0) or decided.get("answer", 0):
+        referred = (
+            found.table[found.table["decision"] == "refer"]["reason"].str.split(r"[;(]").str[0].str.strip()
+        )
+        why = ", ".join(f"{n} {reason}" for reason, n in referred.value_counts().items())
+        say(
+            to,
+            f"{decided.get('answer', 0)} answered, {decided.get('refer', 0)} referred"
+            + (f": {why}" if why else ""),
+        )
     trained = int(found.table["note"].str.startswith("was among the training").sum())
     if trained:
         warn(to, f"{trained} of them were among the training photographs; what is said of those is no test")

@@ -110,7 +110,9 @@ def fit_bias(logits: ArrayLike, y: ArrayLike) -> tuple[float, NDArray[np.float64
     """Temperature and bias (C,) of the lowest mean negative log likelihood, which is convex in 1 / T and bias."""
     from scipy.optimize import minimize
 
-    z, truth = _checked(logits, y)
+    given, truth = _checked(logits, y)
+    alone = fit_temperature(given, truth)
+    z = given / alone  # so that all that is sought is about 1
     rows, n = np.arange(len(z)), z.shape[1]
 
     def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -120,10 +122,10 @@ def fit_bias(logits: ArrayLike, y: ArrayLike) -> tuple[float, NDArray[np.float64
         error[rows, truth] -= 1
         return -float(log_p[rows, truth].mean()), np.r_[(error * z).sum() / len(z), error.mean(axis=0)]
 
-    start = np.r_[1 / fit_temperature(z, truth), np.zeros(n)]
-    bounds = [(1 / SHARPEST, SHARPEST), *[(None, None)] * n]
+    start = np.r_[1.0, np.zeros(n)]
+    bounds = [(alone / SHARPEST, alone * SHARPEST), *[(None, None)] * n]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
-    return float(1 / found.x[0]), found.x[1:] - found.x[1:].mean()
+    return float(alone / found.x[0]), found.x[1:] - found.x[1:].mean()
 
 
 def brier_with_interval(y: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike) -> Estimate:

@@ -39,6 +39,7 @@ def keep_sets(
     made = Cross(adapter, alpha=alpha).of_fits(
         crossed.heads[label], crossed.logits[label], clinic.train.y, crossed.fold, clinic.classes
     )
+    folder.mkdir(parents=True, exist_ok=True)
     settings, arrays = made.to_arrays()
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     replace_file(folder / "sets.safetensors", [content])

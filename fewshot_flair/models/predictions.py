@@ -33,17 +33,20 @@ class Predictions:
     Attributes
     ----------
     table : DataFrame
-        ``image``, ``predicted``, ``probability``, ``probability_CLASS`` …, ``note``; a photograph that cannot
-        be read has a row with its reason in ``note``.
+        ``image``, ``predicted``, ``probability``, ``probability_CLASS`` …, those of `answers.add_columns`, ``note``;
+        a photograph that cannot be read has a row with its reason in ``note``.
     skipped : list of SkippedRow
         Photographs that could not be read.
     passed_over : mapping of str to int
         How many files of each other kind the folders hold.
+    paths : list of Path or None
+        The file of each row of the table; None where there is none to show.
     """
 
     table: pd.DataFrame
     skipped: Sequence[SkippedRow]
     passed_over: Mapping[str, int]
+    paths: Sequence[Path | None] = ()
 
 
 def with_notes(
@@ -67,10 +70,12 @@ def with_notes(
     return pd.concat([table.assign(note=list(notes)), left_out], ignore_index=True)
 
 
-def check_table(out: Path, first: Sequence[str] = COLUMNS, what: str = "predictions") -> None:
+def check_table(
+    out: Path, first: Sequence[str] = COLUMNS, what: str = "predictions", *, option: str = "--out"
+) -> None:
     """Raise where a table cannot go to `out`; only one that begins with the same columns is replaced."""
     if out.suffix.lower() not in (".csv", ".tsv", ".parquet", ".xlsx"):
-        raise InputError(f"--out {out}: give a name that ends in .csv, .tsv, .parquet or .xlsx")
+        raise InputError(f"{option} {out}: give a name that ends in .csv, .tsv, .parquet or .xlsx")
     if not out.exists():
         return
     if out.suffix.lower() == ".parquet":
@@ -93,7 +98,7 @@ def check_table(out: Path, first: Sequence[str] = COLUMNS, what: str = "predicti
         with out.open(encoding="utf-8", errors="replace") as lines:
             columns = lines.readline(10_000).strip().split("\t" if out.suffix.lower() == ".tsv" else ",")
     if columns[: len(first)] != list(first):
-        raise InputError(f"--out {out}: this file holds something other than {what}; give another name")
+        raise InputError(f"{option} {out}: this file holds something other than {what}; give another name")
 
 
 def predict_table(

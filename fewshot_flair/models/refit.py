@@ -148,7 +148,9 @@ def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: Deci
     counts = np.bincount(truth, minlength=n_classes)
     shift = None
     if counts.min() >= FEWEST_OF_A_CLASS:
-        temperature, bias = fit_bias(z, truth)
+        temperature, bias = 1.0, np.zeros(n_classes)
+        if (z.argmax(axis=1) != truth).any():  # else no bias is the likeliest
+            temperature, bias = fit_bias(z, truth)
         shift = Shift(temperature=temperature, bias=bias.tolist(), presumed=(counts / len(truth)).tolist())
     decision = Decision(
         classes=list(clinic.classes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,17 +18,22 @@ from fewshot_flair.experiment.decisions import check_prevalence
 from fewshot_flair.experiment.design import EncoderChoice
 from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.sources import FEATURES, holds_features
+from fewshot_flair.models.answers import add_columns
 from fewshot_flair.models.decision import Decision
+from fewshot_flair.models.kept import read_sets, read_training_rows
 from fewshot_flair.models.origin import Origin
-from fewshot_flair.models.photographs import find_photographs
+from fewshot_flair.models.photographs import Photographs
 from fewshot_flair.models.predictions import Predictions, predict_table, with_notes
 from fewshot_flair.models.storage import load_adapter
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
     from fewshot_flair.bank import FeatureBank
+    from fewshot_flair.conformal import Conformal
     from fewshot_flair.encoders.base import Encoder
     from fewshot_flair.experiment.encoding import Encoding
+    from fewshot_flair.images.quality.assessment import Quality
+    from fewshot_flair.models.training import TrainingRows
 
 __all__ = ["SavedModel"]
 
@@ -59,6 +64,8 @@ class SavedModel:
     data: str
     trained_on: frozenset[str]
     decision: Decision | None = None
+    sets: Conformal | None = None
+    rows: TrainingRows | None = None
 
     @classmethod
     def open(cls, run: Path, name: str | None = None) -> SavedModel:
@@ -84,7 +91,11 @@ class SavedModel:
             ) from error
         kept = extra.get("decision")
         decision = None if kept is None else Decision.of(kept, folder / "adapter.json")
-        return cls(folder.name, adapter, encoder, choice, images, data, origin.trained_on, decision)
+        sets = read_sets(adapter, extra.get("sets"), folder)
+        rows = read_training_rows(extra.get("training_rows"), folder)
+        return cls(
+            folder.name, adapter, encoder, choice, images, data, origin.trained_on, decision, sets, rows
+        )
 
     def predict(
         self,
@@ -115,13 +126,15 @@ class SavedModel:
         if brought:
             return Predictions(self._of_features(given, how, prevalence), [], {})
         from fewshot_flair.bank import FeatureBank, extract
+        from fewshot_flair.bank.qualities import assess_files
 
-        paths, passed_over = find_photographs(given)
+        photographs = Photographs.found(given)
+        names = dict(zip(map(str, photographs.paths), photographs.images, strict=True))
         loaded = self.encoder_now(encoder, text_encoder, how)
         bank = FeatureBank.open(how.cache, loaded)
         with steps.extraction(loaded.name) as progress:
             done = extract(
-                [str(path) for path in paths],
+                list(names),
                 loaded,
                 bank,
                 batch_size=how.batch_size,
@@ -129,22 +142,47 @@ class SavedModel:
                 progress=progress,
                 skip_bad=True,
             )
-        readable = [str(path) for path in paths if str(path) in done.keys]
+        readable = [path for path in names if path in done.keys]
         keys = [done.keys[path] for path in readable]
-        table = self._table(readable, self._features(bank, keys), prevalence)
+        steps.doing("the quality of the photographs")
+        quality = assess_files([Path(path) for path in readable], how.cache, workers=how.workers)
+        of = dict(zip(names, photographs.patients, strict=True))
+        table = self._table(
+            [names[path] for path in readable],
+            self._features(bank, keys),
+            prevalence,
+            quality=quality,
+            patients=[of[path] for path in readable],
+        )
         notes = ["was among the training photographs" if key in self.trained_on else "" for key in keys]
-        return Predictions(with_notes(table, notes, done.skipped, passed_over), done.skipped, passed_over)
+        skipped = [*(replace(row, image=names[row.image]) for row in done.skipped), *photographs.skipped]
+        table = with_notes(table, notes, skipped, photographs.passed_over)
+        paths = [*map(Path, readable), *[None] * (len(table) - len(readable))]
+        return Predictions(table, skipped, photographs.passed_over, paths)
 
     def _table(
         self,
         images: Sequence[str],
         features: NDArray[np.float32],
         prevalence: Mapping[str, float] | Literal["estimate"] | None,
+        *,
+        quality: Sequence[Quality | str] | None = None,
+        patients: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         if prevalence is not None and self.decision is None:
             raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
         check_prevalence(prevalence, [str(name) for name in self.adapter.columns_])
-        return predict_table(self.adapter, images, features, self.decision, prevalence)
+        table = predict_table(self.adapter, images, features, self.decision, prevalence)
+        return add_columns(
+            table,
+            features,
+            self.adapter.logits(features) if len(images) else features,
+            self.decision,
+            sets=self.sets,
+            rows=self.rows,
+            quality=quality,
+            patients=[""] * len(images) if patients is None else patients,
+        )
 
     def _of_features(
         self,

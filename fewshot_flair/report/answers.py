@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot_flair.errors import FewshotFlairError
+from fewshot_flair.errors import FewshotFlairError, InputError
 from fewshot_flair.files import replace_file
 from fewshot_flair.report.page import render
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_answers"]
+__all__ = ["check_page", "write_answers"]
 
 MOST_PICTURES = 2000
-UNUSUAL = 0.05
-"""Typicality up to which a card shows it."""
 SIDE = 220
 """Longest side of a thumbnail, in pixels."""
 
@@ -36,7 +34,10 @@ TEMPLATE = """
 <article>{% if card.picture %}<img src="{{ card.picture }}" alt="{{ card.image }}" loading="lazy">{% endif %}
 <h3>{{ card.image }}</h3>
 {% if card.answer %}<p><b>{{ card.answer }}</b></p>{% endif %}
-{% for line in card.lines %}<p class="soft">{{ line }}</p>{% endfor %}</article>
+{% for line in card.lines %}<p class="soft">{{ line }}</p>{% endfor %}
+{% if card.more %}<details><summary class="soft">more</summary>
+{% for line in card.more %}<p class="soft">{{ line }}</p>{% endfor %}
+</details>{% endif %}</article>
 {% endfor %}
 </div>
 {% endfor %}
@@ -51,10 +52,20 @@ article p { margin: .15rem 0; font-size: .88rem; }
 """
 
 
+def check_page(page: Path | None) -> None:
+    """Raise where the page cannot go to `page`; a file that is no page of ours is not replaced."""
+    if page is None:
+        return
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--html {page}: give a name that ends in .html")
+    if page.exists() and b"fewshot-flair" not in page.read_bytes()[:20_000]:
+        raise InputError(f"--html {page}: this file holds something other than answers; give another name")
+
+
 def write_answers(
     page: Path, table: pd.DataFrame, paths: Sequence[Path | None], *, title: str, told: str
 ) -> Path:
-    """Write the page: no retina or unfit first, then what is referred, then the least sure answers.
+    """Write the page: what has no answer, what is referred (doubtful photographs, positive ones), then the rest.
 
     Parameters
     ----------
@@ -71,7 +82,7 @@ def write_answers(
         The page: one file, without any reference outside itself.
     """
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    order = sorted(range(len(rows)), key=lambda i: (_group(rows[i]), _sureness(rows[i])))
+    order = sorted(range(len(rows)), key=lambda i: _place(rows[i]))
     shown = order[:MOST_PICTURES]
     names = ["No answer", "For a person to look at", "Answered", "All answers, the least sure first"]
     groups: dict[int, list[dict[str, Any]]] = {}
@@ -94,13 +105,16 @@ def _group(row: dict[str, Any]) -> int:
     return {"refer": 1, "answer": 2}.get(decision, 3) if isinstance(decision, str) else 3
 
 
-def _sureness(row: dict[str, Any]) -> float:
-    value = row.get("probability")
-    return float(value) if isinstance(value, float) and not np.isnan(value) else -1.0
+def _place(row: dict[str, Any]) -> tuple[int, int, float]:
+    """Doubts about the photograph first, then the likeliest positive ones, then the least sure answers."""
 
+    def number(column: str) -> float:
+        value = row.get(column)
+        return float(value) if isinstance(value, float) and not np.isnan(value) else -1.0
 
-def _low(value: Any) -> bool:
-    return isinstance(value, float) and value <= UNUSUAL
+    reason = row.get("reason")
+    kind = {"positive": 1, "unsure": 2, "": 2}.get(reason, 0) if isinstance(reason, str) else 2
+    return _group(row), kind, -number("positive") if kind == 1 else number("probability")
 
 
 def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
@@ -111,12 +125,12 @@ def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
         return f"{label}{value}" if isinstance(value, str) and value else ""
 
     answer = f"{row['predicted']}, {row['probability']:.0%}" if _group(row) else ""
-    lines = [
-        told("reason"),
-        told("set", "cannot be told apart: ") if ";" in str(row.get("set", "")) else "",
-        told("quality", "quality: ") if row.get("quality") not in (None, "", "good") else "",
-        told("typicality", "unlike the training photographs: p = ") if _low(row.get("typicality")) else "",
-        told("note"),
+    lines = [told("reason"), told("note")]
+    if row.get("reason") == "positive" and isinstance(row.get("positive"), float):
+        lines[0] = f"positive, {row['positive']:.0%}"
+    more = [
+        told("set", "classes that cannot be ruled out: "),
+        told("typicality", "typical of the training photographs: p = "),
         told("patient", "patient "),
         told("nearest", "most like "),
     ]
@@ -124,6 +138,7 @@ def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
         "image": Path(str(row["image"])).name,
         "answer": answer,
         "lines": [line for line in lines if line],
+        "more": [line for line in more if line],
         "picture": _thumbnail(path) if path is not None else "",
     }
 

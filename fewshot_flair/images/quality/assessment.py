@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fewshot_flair.images.decoding import ImageLike, read_image
+from fewshot_flair.images.quality.compression import blockiness
 from fewshot_flair.images.quality.field import find_field
 from fewshot_flair.images.quality.measures import measure
 from fewshot_flair.images.quality.scorecard import points
@@ -73,7 +74,8 @@ def assess_quality(image: ImageLike) -> Quality:
     >>> assess_quality(np.zeros((64, 64, 3), np.uint8)).retina
     False
     """
-    measures = measure(find_field(read_image(image)))
+    rgb = read_image(image)
+    measures = measure(find_field(rgb)) | {"blocks": blockiness(rgb)}
     given = points(measures)
     score = 1 / (1 + math.exp(-max(-50.0, min(50.0, sum(given.values())))))
     retina = score >= DOUBTFUL
@@ -104,6 +106,7 @@ LIMITS: tuple[tuple[str, float, float, str], ...] = (
     ("sharpness", 0.34, _ANY, "blurred: fine over coarse structure"),
     ("detail", 0.045, _ANY, "blurred or hazy: contrast from pixel to pixel"),
     ("grain", 0, 1.7, "noisy: finest over fine structure"),
+    ("blocks", 0, 2.5, "compressed too far: steps between blocks over those within"),
     ("blueness", -_ANY, 0.5, "blue cast: logarithm of blue over green"),
     ("roundness", 0.8, 1, "field of view irregular: share of its circle that is filled"),
     ("seen", 0.65, 1, "field of view partly hidden or cut off: share of its circle that is seen"),

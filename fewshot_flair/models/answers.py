@@ -1,0 +1,134 @@
+"""What stands beside an answer: the set, a decision and why, quality, typicality, patient, nearest photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.models.decision import Decision, calibrated, decide
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fewshot_flair.conformal import Conformal
+    from fewshot_flair.images.quality.assessment import Quality
+    from fewshot_flair.models.training import TrainingRows
+
+__all__ = ["UNTYPICAL", "add_columns", "patient_table"]
+
+UNTYPICAL = 0.02
+"""Typicality up to which a photograph is referred: 2 of 100 that are like the training photographs are, too."""
+
+Prevalence = Mapping[str, float] | Literal["estimate"] | None
+
+
+def add_columns(
+    table: pd.DataFrame,
+    features: NDArray[np.float32],
+    logits: NDArray,
+    decision: Decision | None,
+    *,
+    sets: Conformal | None,
+    rows: TrainingRows | None,
+    quality: Sequence[Quality | str] | None,
+    patients: Sequence[str],
+) -> pd.DataFrame:
+    """The table of `predict_table` with what stands beside each answer; what cannot be said is empty.
+
+    The columns are ``positive`` (the probability of the positive classes, with an operating point), ``set``,
+    ``decision``, ``reason``, ``quality``, ``typicality``, ``patient`` and ``nearest``.
+
+    Parameters
+    ----------
+    features : float32 array of shape (n, D)
+    logits : array of shape (n, C)
+        Decisions are made on their probabilities without a prevalence, as thresholds were chosen on such.
+    sets, rows : optional
+        What was kept with the adapter.
+    quality : sequence of n, optional
+        As `assess_files` gives it; None where there are no photographs.
+    patients : sequence of n str
+    """
+    from fewshot_flair.evaluation import Typicality, positive_score
+    from fewshot_flair.models.qualities import word_of
+
+    n = len(table)
+    typical = np.full(n, np.nan)
+    nearest = [""] * n
+    if rows is not None and n:
+        nearest = [rows.names(found) for found in rows.nearest(features)]
+        if len(set(rows.patients)) > 1:
+            typical = Typicality.fit(rows.features, rows.patients).p_values(features)
+    concerns = [_concern(None if quality is None else quality[i], typical[i]) for i in range(n)]
+    decisions, reasons = [""] * n, concerns
+    if decision is not None and n:
+        decisions, reasons = decide(decision, calibrated(decision, logits), concerns)
+    if decision is not None and decision.operating is not None and n:
+        table = table.assign(positive=positive_score(calibrated(decision, logits), decision.positive))
+    return table.assign(
+        set=_sets(sets, features),
+        decision=decisions,
+        reason=reasons,
+        quality=[""] * n if quality is None else [word_of(found) for found in quality],
+        typicality=typical,
+        patient=list(patients),
+        nearest=nearest,
+    )
+
+
+def patient_table(table: pd.DataFrame, decision: Decision) -> pd.DataFrame:
+    """One row a patient of the photographs that show a retina: how many, the answer of all together, a decision.
+
+    Photographs are combined by the rule that is kept with the adapter (of grades the worst counts, else the mean
+    log-probability); ``left_out`` counts those that show none or cannot be read.
+    """
+    import pandas as pd
+
+    from fewshot_flair.evaluation import combine_patients
+
+    named = table[table["patient"].fillna("") != ""]
+    used = named[named["predicted"].notna() & (named["quality"] != "no retina")]
+    columns = [f"probability_{name}" for name in decision.classes]
+    counts, every = used["patient"].value_counts(), named["patient"].value_counts()
+    made = pd.DataFrame({"patient": list(every.index), "photographs": 0}).set_index("patient").sort_index()
+    made["photographs"] = counts.reindex(made.index, fill_value=0)
+    made["left_out"] = every.reindex(made.index) - made["photographs"]
+    if len(used):
+        patients, p = combine_patients(used[columns].to_numpy(np.float64), used["patient"], decision.patients)
+        decisions, reasons = decide(decision, p)
+        doubted = used[~used["reason"].isin(["", "positive", "unsure"])]
+        found = pd.DataFrame(
+            {
+                "predicted": np.array(decision.classes)[p.argmax(axis=1)],
+                "probability": p.max(axis=1),
+                **dict(zip(columns, p.T, strict=True)),
+                "decision": decisions,
+                "reason": reasons,
+            },
+            index=pd.Index(patients, name="patient"),
+        )
+        for patient, reason in doubted.groupby("patient")["reason"].first().items():
+            found.loc[patient, ["decision", "reason"]] = ["refer", reason]
+        made = made.join(found)
+    return made.reset_index()
+
+
+def _sets(sets: Conformal | None, features: NDArray[np.float32]) -> list[str]:
+    if sets is None or not len(features):
+        return [""] * len(features)
+    names = [str(name) for name in sets.columns_]
+    return ["; ".join(np.array(names)[row]) or "none" for row in sets.predict_set(features)]
+
+
+def _concern(quality: Quality | str | None, typicality: float) -> str:
+    """Why an answer should not be believed, whatever it is; empty where nothing says so."""
+    from fewshot_flair.models.qualities import note_of, word_of
+
+    if quality is not None and word_of(quality) != "good":
+        return "; ".join(filter(None, [word_of(quality), note_of(quality)]))
+    if typicality <= UNTYPICAL:
+        return f"unlike the training photographs (p = {typicality:.2g})"
+    return ""

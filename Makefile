@@ -28,6 +28,7 @@ format: $(VENV)
 # Adapters against the papers' way, and how time grows (recipes/bench-adapters).
 bench: $(VENV)
 	$(BIN)/python recipes/bench-adapters/bench.py
+	$(BIN)/python recipes/bench-adapters/sets.py
 
 # docs/adapters.md: what each adapter needs, costs and gave.
 adapters-page: $(VENV)

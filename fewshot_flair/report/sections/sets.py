@@ -14,21 +14,22 @@ from fewshot_flair.report.context import Context
 __all__ = ["TEMPLATE", "content"]
 
 WORDS = {
-    "coverage": "coverage, %",
-    "set_size": "classes a set",
-    "single_share": "one class, %",
-    "empty_share": "empty, %",
-    "class_coverage_gap": "class gap, points",
-    "patient_coverage": "by patient, %",
+    "coverage": "coverage",
+    "set_size": "size",
+    "single_share": "one class",
+    "empty_share": "empty",
+    "class_coverage_gap": "class gap",
+    "patient_coverage": "by patient",
 }
 TEMPLATE = """
 <h2>Conformal sets</h2>
-<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval.{% else %}One draw.{% endif %} A set should hold the true class for 1 − alpha of photographs, with few classes. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
+<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval.{% else %}One draw.{% endif %} In %, but for size: classes a set. A set should hold the true class of 1 − alpha of the photographs, with few classes. One class, empty: sets of one or no class. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
 {% for title, rows in tables %}
 <h3>{{ title }}</h3>
 <div class="wide"><table class="main-table">
-<thead><tr><th>sets</th>{% for word in words %}<th>{{ word }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+<thead><tr>{% for word in words %}<th>{{ word }}</th>{% endfor %}</tr></thead>
+<tbody>{% for name, figures in rows %}<tr><td colspan="{{ words | length }}"><b>{{ name }}</b></td></tr>
+<tr>{% for figure in figures %}<td>{{ figure }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 {% endfor %}
 {% if notes %}<h3>Where the guarantee ends here</h3><ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>{% endif %}
@@ -37,7 +38,7 @@ TEMPLATE = """
 
 def content(context: Context) -> dict[str, Any] | None:
     """A table a setting, a row an adapter and method; None where no sets were asked for."""
-    tables: dict[str, list[list[str]]] = {}
+    tables: dict[str, list[tuple[str, list[str]]]] = {}
     varied = {
         name: len({cell.names[name] for cell in context.results.cells}) > 1
         for name in ("data", "encoder", "prompts", "label_noise", "prior")
@@ -52,10 +53,10 @@ def content(context: Context) -> dict[str, Any] | None:
             rows = [r for r in cell.sets if (r["method"], r["score"], r["alpha"], r["quantile"]) == key]
             name = f"{cell.names['adapter']}: {method}, {score}, alpha {alpha:g}"
             tables.setdefault(title, []).append(
-                [
+                (
                     name + ("" if quantile == "exact" else f", {quantile}"),
-                    *(_figure([r[f] for r in rows], 1 if f == "set_size" else 100) for f in SET_FIGURES),
-                ]
+                    [_figure(f, [r[f] for r in rows]) for f in SET_FIGURES],
+                )
             )
     notes = [n for cell in context.results.cells for n in cell.notes if n.startswith(NOTE)]
     if not tables and not notes:
@@ -68,8 +69,9 @@ def content(context: Context) -> dict[str, Any] | None:
     }
 
 
-def _figure(values: list[float], scale: float) -> str:
+def _figure(key: str, values: list[float]) -> str:
+    """A mean and half its interval."""
+    scale, digits = (1, 2) if key == "set_size" else (100, 1)
     mean, low, high = (scale * value for value in interval_over_seeds(values))
-    digits = 1 if scale > 1 else 2
-    half = "" if np.isnan(low) else f" ±\N{NO-BREAK SPACE}{(high - low) / 2:.{digits}f}"
-    return f"{mean:.{digits}f}{half}"
+    shown, half = f"{mean:.{digits}f}", f"{(high - low) / 2:.{digits}f}"
+    return shown if np.isnan(low) or not float(half) else f"{shown} ±\N{NO-BREAK SPACE}{half}"

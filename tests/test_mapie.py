@@ -1,0 +1,58 @@
+"""Our adapters inside MAPIE's conformal classifiers, as scikit-learn's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fewshot_flair import TextPrototypes, create_adapter
+
+mapie = pytest.importorskip("mapie.classification")
+
+
+@pytest.fixture(scope="module")
+def clinic():
+    """900 rows around five planted class means, long-tailed, and noisy prototypes."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(5, 32))
+    y = rng.permutation(np.repeat(np.arange(5), [400, 160, 200, 80, 60]))
+    X = (0.35 * means[y] + rng.normal(size=(len(y), 32))).astype(np.float32)
+    noisy = means + rng.normal(size=means.shape)
+    text = TextPrototypes([f"grade {c}" for c in range(5)], noisy, 2.0)
+    return X, np.array(text.classes)[y], text
+
+
+def within(covered, n, n_test):
+    """Whether a coverage is within what n calibration and n_test new rows allow at 0.9: three deviations."""
+    share = np.mean(covered)
+    return abs(share - 0.9) < 3 * np.sqrt(0.09 / n + 0.09 / n_test) + 1 / (n + 1)
+
+
+@pytest.mark.parametrize("name", ["zero-shot", "ss-text", "lp", "logistic"])
+def test_split_classifier(clinic, name):
+    X, y, text = clinic
+    adapter = create_adapter(name, text=text)
+    made = mapie.SplitConformalClassifier(
+        adapter, confidence_level=0.9, conformity_score="lac", prefit=False, random_state=0
+    )
+    made.fit(X[:200], y[:200]).conformalize(X[200:500], y[200:500])
+    points, sets = made.predict_set(X[500:])
+    assert sets.shape == (400, 5, 1)
+    column = {label: i for i, label in enumerate(sorted(text.classes))}
+    held = sets[np.arange(400), [column[label] for label in y[500:]], 0]
+    assert within(held, 300, 400)
+    fitted = create_adapter(name, text=text).fit(X[:200], y[:200])
+    np.testing.assert_array_equal(points, fitted.predict(X[500:]))
+
+
+@pytest.mark.parametrize("name", ["ss-text", "lp"])
+def test_cross_classifier(clinic, name):
+    X, y, text = clinic
+    made = mapie.CrossConformalClassifier(
+        create_adapter(name, text=text), confidence_level=0.9, conformity_score="lac", cv=5, random_state=0
+    )
+    made.fit_conformalize(X[:400], y[:400])
+    _, sets = made.predict_set(X[400:])
+    column = {label: i for i, label in enumerate(sorted(text.classes))}
+    held = sets[np.arange(500), [column[label] for label in y[400:]], 0]
+    assert within(held, 400, 500)

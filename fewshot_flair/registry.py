@@ -28,19 +28,19 @@ class Registry(Generic[T]):
     def register(self, cls: Any) -> Any:
         """Class decorator; InputError where name or summary is missing, or the name is another class's."""
         if not getattr(cls, "name", "") or not getattr(cls, "summary", ""):
-            raise InputError(f"{self.what} {cls.__name__} needs the class attributes name and summary")
+            raise InputError(f"{self.what} class {cls.__name__} needs the class attributes name and summary")
         other = self.known.get(cls.name)
         if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise InputError(
-                f"{self.what} {cls.name!r} is there already, as {other.__module__}.{other.__qualname__}"
+                f"{self.what} name {cls.name!r} is taken by {other.__module__}.{other.__qualname__}; choose another"
             )
         self.known[cls.name] = cls
         return cls
 
-    def get(self, name: str) -> type[T]:
-        """The class of a name; InputError says which exist and which is nearest."""
+    def get(self, name: str, more: str = "") -> type[T]:
+        """The class of a name; InputError says which exist and which is nearest, and `more`."""
         if name not in self.known:
             near = get_close_matches(str(name), self.known, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"no {self.what} {name!r}: {hint}there are {', '.join(self.known)}")
+            raise InputError(f"no {self.what} {name!r}: {hint}there are {', '.join(self.known)}{more}")
         return self.known[name]

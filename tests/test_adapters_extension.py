@@ -45,7 +45,7 @@ HALFWAY = textwrap.dedent(
 def halfway():
     exec(HALFWAY, {"__name__": __name__})
     yield get_adapter_class("halfway")
-    del registry._classes["halfway"]
+    del registry._adapters.known["halfway"]
 
 
 def clinic():

@@ -98,6 +98,16 @@ def test_spoilt_retinas_are_flagged_with_the_reason(retinas, spoilt, word):
         assert any(word in reason for reason in found.reasons), found.reasons
 
 
+def test_a_green_cast_is_flagged_and_a_grey_photograph_is_not_taken_for_one(retinas):
+    whole = [picture for picture in retinas if assess_quality(picture).measures["redness"] < 0.9]
+    assert whole
+    for picture in whole:
+        green = assess_quality(SPOILT["green cast"](np.random.default_rng(0), picture))
+        grey = assess_quality(np.repeat(picture[..., 1:2], 3, 2))
+        assert any("cast" in reason for reason in green.reasons)
+        assert not any("cast" in reason for reason in grey.reasons)
+
+
 def test_blocks_are_seen_wherever_the_grid_lies():
     rng = np.random.default_rng(0)
     smooth = cv2.GaussianBlur(rng.integers(60, 200, (90, 160, 3)).astype(np.uint8), (0, 0), 3)

@@ -302,7 +302,7 @@ class Scaled(Adapter):
 
 
 def test_cells_of_an_edited_adapter_are_computed_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    monkeypatch.setattr(registry._adapters, "known", dict(registry._adapters.known))
     path, digests = tmp_path / "scaled_adapter.py", []
     for text in (ADAPTER, ADAPTER + "# edited", ADAPTER):
         path.write_text(text)
@@ -316,7 +316,7 @@ def test_cells_of_an_edited_adapter_are_computed_anew(tmp_path, monkeypatch):
 
 
 def test_so_are_those_of_an_adapter_that_was_typed(monkeypatch):
-    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    monkeypatch.setattr(registry._adapters, "known", dict(registry._adapters.known))
     digests = []
     for factor in (1, 2, 1):
         exec(ADAPTER.replace("2 *", f"{factor} *"), {"__name__": "__console__"})

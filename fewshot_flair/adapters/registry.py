@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.registry import Registry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -30,7 +31,7 @@ __all__ = [
 
 ENTRY_POINTS = "fewshot_flair.adapters"
 FILES = "FEWSHOT_FLAIR_ADAPTERS"
-_classes: dict[str, type[Adapter]] = {}
+_adapters: Registry[Adapter] = Registry("adapter")
 _loaded: list[str] = []
 _broken: dict[str, str] = {}
 
@@ -48,15 +49,8 @@ def register(cls: A) -> A:
     InputError
         If the class has no name or summary, or another class has that name.
     """
-    if not getattr(cls, "name", "") or not getattr(cls, "summary", ""):
-        raise InputError(f"adapter class {cls.__name__} needs the class attributes name and summary")
-    other = _classes.get(cls.name)
-    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise InputError(
-            f"adapter name {cls.name!r} is taken by {other.__module__}.{other.__qualname__}; choose another"
-        )
-    _classes[cls.name] = cls
-    return cls
+    registered: A = _adapters.register(cls)
+    return registered
 
 
 @dataclass(frozen=True)
@@ -109,15 +103,8 @@ def list_adapters() -> list[AdapterInfo]:
 def get_adapter_class(name: str) -> type[Adapter]:
     """The class of an adapter's name; raises InputError that says which exist and which is nearest."""
     known = _known()
-    if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        broken = f"{_broken[name]}; " if name in _broken else ""
-        raise InputError(
-            f"no adapter {name!r}: {broken}{hint}there are {', '.join(known)}; one of your own is made known by "
-            "--adapters-from FILE.py"
-        )
-    return known[name]
+    broken = f"; {_broken[name]}" if name in _broken and name not in known else ""
+    return _adapters.get(name, f"; one of your own is made known by --adapters-from FILE.py{broken}")
 
 
 def create_adapter(name: str, text: TextPrototypes | None = None, **params: Any) -> Adapter:
@@ -203,7 +190,7 @@ def _known() -> dict[str, type[Adapter]]:
                     f for f in os.environ[FILES].split(os.pathsep) if f != file
                 )
                 raise
-    return _classes
+    return _adapters.known
 
 
 def _load(point: EntryPoint) -> None:

@@ -60,7 +60,7 @@ def paired_comparisons(wide: pd.DataFrame, reference: str) -> pd.DataFrame:
             p = float(wilcoxon(difference, zero_method="pratt").pvalue)
         rows.append({"adapter": name, "difference": mean, "low": low, "high": high, "p": p})
     table = pd.DataFrame(rows, columns=["adapter", "difference", "low", "high", "p"]).set_index("adapter")
-    table["p_holm"] = _holm(table["p"].to_numpy(dtype=np.float64))  # without others it has no type
+    table["p_holm"] = _holm(table["p"].to_numpy(dtype=np.float64))
     return table
 
 

@@ -124,11 +124,14 @@ def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
             return "" if np.isnan(value) else f"{label}{value:.2g}"
         return f"{label}{value}" if isinstance(value, str) and value else ""
 
-    answer = f"{row['predicted']}, {row['probability']:.0%}" if _group(row) else ""
-    lines = [told("reason"), told("note")]
+    shown = _group(row) and row.get("quality") != "no retina"
+    answer = f"{row['predicted']}, {row['probability']:.0%}" if shown else ""
+    first, _, others = told("reason").partition("; ")
+    lines = [first, told("note")]
     if row.get("reason") == "positive" and isinstance(row.get("positive"), float):
         lines[0] = f"positive, {row['positive']:.0%}"
     more = [
+        others,
         told("set", "classes that cannot be ruled out: "),
         told("typicality", "typical of the training photographs: p = "),
         told("patient", "patient "),

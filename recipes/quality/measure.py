@@ -1,4 +1,4 @@
-"""Measure what `quality` says of things that are no retina, of spoilt retinas and of real ones; write the table.
+"""Measure what `quality` says of things that are no retina, of spoilt retinas and of real ones; print the table.
 
     .venv/bin/python recipes/quality/measure.py --shared ../shared/data --out build/quality
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -18,23 +17,26 @@ import numpy as np
 import pandas as pd
 import skimage
 import sklearn
+from clinic import KINDS_OF_FEATURES, Clinic, markdown
 from drawn import KINDS, drawn, on_black, tinted
-from retinas import SPOILT, VARIANTS
+from retinas import VARIANTS
 
 from fewshot_flair import assess_quality, read_image
+from fewshot_flair.models.answers import UNTYPICAL
 from fewshot_flair.rendering import render_patient
 from fewshot_flair.rendering.demo import demo_clinic
 
 SEED = 2026
 REAL_RETINAS = {"retina.jpg", "microaneurysms.png"}
 """Of scikit-image's pictures; the second is a small part of one, and is left out of both sides."""
-Row = tuple[str, str, bool, bool, str]
+Row = tuple[str, str, bool, bool, str, np.ndarray | None]
 
 
 def said(group: str, kind: str, picture: np.ndarray) -> Row:
-    """Group, kind, whether it is taken for a retina, for gradable, and why not."""
+    """Group, kind, whether it is taken for a retina, for gradable, why not; and a picture that should not have been."""
     found = assess_quality(picture)
-    return group, kind, found.retina, found.gradable, "; ".join(found.reasons)
+    passed = picture if found.gradable and "retina" not in group else None
+    return group, kind, found.retina, found.gradable, "; ".join(found.reasons), passed
 
 
 def drawn_things(kind: str, each: int) -> list[Row]:
@@ -148,61 +150,37 @@ def _run(pool: ProcessPoolExecutor, shared: Path | None, part: int) -> Iterator[
         yield from pool.map(monitor, files[:: 20 // part])
 
 
-def spoilt(shared: Path, part: int) -> pd.DataFrame:
-    """How often an answer changes where a photograph is spoilt, beside what `quality` says of it.
-
-    The answers are those of logistic regression on the mini model's features of dr-clinic's training side, for
-    photographs of its test side. The first row holds photographs that are only compressed anew, at quality 90.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    from fewshot_flair import Manifest, load_encoder
-
-    encoder = load_encoder("mini")
-    manifest = Manifest.read(shared / "dr-clinic" / "manifest.csv")
-    train, test = manifest.split("train"), manifest.split("test")
-    paths = list(train.paths)[::part]
-    model = LogisticRegression(C=0.316, class_weight="balanced", max_iter=1000)
-    model.fit(encoder.encode_images(paths).backbone, train.y[::part])
-    pictures = [read_image(path) for path in list(test.paths)[:: 5 * part]]
-    before = model.predict(encoder.encode_images(pictures).backbone)
-    rows = []
-    for name, change in SPOILT.items():
-        changed = [change(np.random.default_rng([SEED, i]), picture) for i, picture in enumerate(pictures)]
-        found = [assess_quality(picture) for picture in changed]
-        after = model.predict(encoder.encode_images(changed).backbone)
-        good = np.array([one.gradable for one in found])
-        other = after != before
-        rows.append(
-            {
-                "spoilt how": name,
-                "photographs": len(found),
-                "no retina": np.mean([not one.retina for one in found]),
-                "flagged": np.mean(~good),
-                "answers changed": other.mean(),
-                "changed, not flagged": (other & good).mean(),
-            }
-        )
-        print(rows[-1], flush=True)
-    return pd.DataFrame(rows)
-
-
-def summary(rows: list[Row]) -> pd.DataFrame:
-    """Counts a kind."""
-    table = []
-    for (group, kind), part in groupby(sorted(rows, key=lambda row: row[:2]), key=lambda row: row[:2]):
-        found = list(part)
-        retina, gradable = ([row[i] for row in found] for i in (2, 3))
-        table.append(
-            {
-                "group": group,
-                "kind": kind,
-                "pictures": len(found),
-                "no retina": 1 - np.mean(retina),
-                "flagged": 1 - np.mean(gradable),
-            }
-        )
-    return pd.DataFrame(table)
+def summary(rows: list[Row], untypical: dict[int, dict[str, bool]]) -> pd.DataFrame:
+    """Shares a kind, and of all; the drawn kinds that were all flagged share a row."""
+    table = pd.DataFrame([row[:4] for row in rows], columns=["group", "kind", "retina", "gradable"])
+    found = pd.DataFrame({"pictures": 1, "no retina": ~table["retina"], "flagged": ~table["gradable"]})
+    nothing = ~table["group"].str.contains("retina")
+    for kind in KINDS_OF_FEATURES if untypical else ():
+        words = f"or untypical ({kind})"
+        found[words] = found["flagged"].astype(float).where(nothing)
+        for i, answers in untypical.items():
+            found.loc[i, words] = float(answers[kind])
+    all_caught = table["gradable"].groupby([table["group"], table["kind"]]).transform("sum") == 0
+    merged = (table["group"] == "drawn") & all_caught
+    kinds = sorted(set(table["kind"][merged]))
+    table.loc[merged, "kind"] = f"each of {len(kinds)} kinds: {', '.join(kinds)}"
+    parts = dict(tuple(found.groupby([table["group"], table["kind"]])))
+    group, kind = table["group"], table["kind"]
+    parts |= {
+        ("**all**", "drawn"): found[group == "drawn"],
+        ("**all**", "bundled pictures, all ways"): found[group == "bundled picture"],
+        ("**all**", "bundled pictures as they are"): found[kind.isin(["as it is", "face"]) & nothing],
+        ("**all**", "no retina"): found[nothing],
+        ("**all**", "dr-clinic and idrid"): found[kind.isin(["dr-clinic", "idrid"])],
+        ("**all**", "retinas: real, demo clinic, rendered"): found[group == "retina"],
+    }
+    return pd.DataFrame(
+        [
+            {"group": name[0], "kind": name[1], "pictures": len(part)} | part.mean()[1:].to_dict()
+            for name, part in parts.items()
+            if len(part)
+        ]
+    )
 
 
 def main() -> None:
@@ -218,21 +196,25 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(asked.processes, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         rows = list(_run(pool, asked.shared, asked.part))
-    pd.DataFrame(rows, columns=["group", "kind", "retina", "gradable", "reasons"]).to_csv(
-        asked.out / "rows.csv", index=False
-    )
-    tables = {"kinds": summary(rows)}
-    print(tables["kinds"].to_string(), flush=True)
-    for name, groups in (("no retina", ("drawn", "bundled picture")), ("real retinas", ("retina",))):
-        chosen = [row for row in rows if row[0] in groups]
-        flagged, none = (np.mean([not row[i] for row in chosen]) for i in (3, 2))
-        print(f"{name}: {len(chosen)}, flagged {flagged:.2%}, as no retina {none:.2%}", flush=True)
-    if asked.shared:
-        tables["spoilt"] = spoilt(asked.shared, asked.part)
-    for name, table in tables.items():
-        table.to_csv(asked.out / f"{name}.csv", index=False)
-        shown = table.map(lambda cell: f"{cell:.1%}" if isinstance(cell, float) else cell)
-        (asked.out / f"{name}.md").write_text(shown.to_markdown(index=False) + "\n", encoding="utf-8")
+    pd.DataFrame(
+        [row[:5] for row in rows], columns=["group", "kind", "retina", "gradable", "reasons"]
+    ).to_csv(asked.out / "rows.csv", index=False)
+    table = summary(rows, untypical(rows, Clinic(asked.shared)) if asked.shared else {})
+    table.to_csv(asked.out / "kinds.csv", index=False)
+    print(markdown(table))
+
+
+def untypical(rows: list[Row], clinic: Clinic) -> dict[int, dict[str, bool]]:
+    """Whether each picture that passed is refused as unlike dr-clinic's training photographs, by its row."""
+    passed = {i: row[5] for i, row in enumerate(rows) if row[5] is not None}
+    if not passed:
+        return {}
+    features = clinic.encoder.encode_images(list(passed.values()))
+    said = {
+        kind: clinic.typicality[kind].p_values(getattr(features, kind)) <= UNTYPICAL
+        for kind in KINDS_OF_FEATURES
+    }
+    return {i: {kind: bool(said[kind][at]) for kind in said} for at, i in enumerate(passed)}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fewshot_flair.images.quality.scorecard import points
 
 __all__ = ["VERSION", "Quality", "assess_quality"]
 
-VERSION = 1
+VERSION = 2
 """Grows when the same photograph may get another answer."""
 DOUBTFUL, SURE = 0.2, 0.5
 """Scores: less than the first is no retina; less than the second may be none, and is not to be graded."""
@@ -92,12 +92,15 @@ def _faults(measures: Mapping[str, float]) -> Iterator[str]:
         value = measures[name]
         if name == "seen" and not measures["framed"]:
             continue  # cropped to a square within its circle: nothing is hidden
+        if name == "redness" and max(abs(value), measures["redness_spread"]) < _GREY:
+            continue  # red-free: it has no colours that could be wrong
         if not below <= value <= above:
             limit = f"at least {below:g}" if value < below else f"at most {above:g}"
             yield f"{words} ({value:.3g}; {limit})"
 
 
 _ANY = math.inf
+_GREY = 0.02
 LIMITS: tuple[tuple[str, float, float, str], ...] = (
     ("diameter", 128, _ANY, "too small: pixels across the field of view"),
     ("level_high", 60, _ANY, "too dark: level of its brightest parts, of 255"),
@@ -108,6 +111,7 @@ LIMITS: tuple[tuple[str, float, float, str], ...] = (
     ("grain", 0, 1.7, "noisy: finest over fine structure"),
     ("blocks", 0, 2.5, "compressed too far: steps between blocks over those within"),
     ("blueness", -_ANY, 0.5, "blue cast: logarithm of blue over green"),
+    ("redness", 0.2, _ANY, "green or blue cast, or ultra-wide: logarithm of red over green"),
     ("roundness", 0.8, 1, "field of view irregular: share of its circle that is filled"),
     ("seen", 0.65, 1, "field of view partly hidden or cut off: share of its circle that is seen"),
 )

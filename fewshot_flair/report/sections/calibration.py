@@ -15,7 +15,7 @@ TEMPLATE = """
 {% from "picture.html.j2" import show %}
 <h2>Probabilities of the saved adapters</h2>
 <p class="soft">Calibrated on the training rows, each predicted by a fit without its patient ({{ folds }} folds, no test row). On the test rows; lower is better; in brackets 95 % over {{ unit }}. The interval of an ECE can lie above it, as noise within a bin only ever adds.</p>
-<div class="wide"><table>
+<div class="wide"><table class="dense">
 <thead><tr><th>adapter</th><th>temperature</th><th>Brier before</th><th>Brier after</th><th>ECE before, %</th><th>ECE after, %</th></tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>

@@ -16,7 +16,7 @@ TEMPLATE = """
 <h2>Positive or not</h2>
 <p>{{ name }}: {{ sentence }}</p>
 <p class="soft">{{ positives }} test photographs are positive. Thresholds were chosen on the training rows, each predicted by a fit without its patient: the fewest calls that reach a sensitivity, or the most that keep a specificity. Intervals: {{ methods }}. By chance alone AUROC is 0.5 and AUPRC the share of positives.</p>
-<div class="wide"><table>
+<div class="wide"><table class="dense">
 <thead><tr><th>adapter</th><th>threshold, %</th><th>sensitivity, %</th><th>specificity, %</th><th>AUROC</th><th>AUPRC</th></tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>

@@ -17,8 +17,8 @@ RULES = {
 TEMPLATE = """
 <h2>By patient</h2>
 <p class="soft">{{ patients }}: photographs of one patient combined, by {{ rules }}. {{ truth }} In %, in brackets 95 %.</p>
-<div class="wide"><table>
-<thead><tr><th>adapter</th><th>combined by</th><th>balanced accuracy</th><th>accuracy</th>{% if positive %}<th>sensitivity</th><th>specificity</th>{% endif %}</tr></thead>
+<div class="wide"><table class="dense">
+<thead><tr><th>adapter</th><th>rule</th><th>balanced accuracy</th><th>accuracy</th>{% if positive %}<th>sensitivity</th><th>specificity</th>{% endif %}</tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 """

@@ -16,7 +16,7 @@ TEMPLATE = """
 <h2>Answer or refer</h2>
 <p>{{ name }}: {{ sentence }}</p>
 <p class="soft">The threshold of confidence was chosen on training rows out of fold; it is no guarantee, and the test rows say what it is worth. AURC: the mean error over all shares of photographs that could be answered, the surest first; lower is better. {% if positive %}An answer is positive or not, and how sure it is is how far from the threshold.{% else %}An answer is the likeliest class, and how sure it is its probability.{% endif %}</p>
-<div class="wide"><table>
+<div class="wide"><table class="dense">
 <thead><tr><th>adapter</th><th>answered alone, %</th><th>error of these, %</th>{% if patients %}<th>patients answered alone, %</th>{% endif %}<th>AURC</th></tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>

@@ -17,6 +17,7 @@ from fewshot_flair.data.labels import misspelling_hints
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
     from rich.console import Console
 
@@ -140,15 +141,16 @@ def predictions(to: Console, found: Predictions, classes: Sequence[str]) -> None
     under_title(to, counted(int(counts.sum()), "photograph"), shown)
     decided = found.table["decision"].value_counts()
     if decided.get("refer", 0) or decided.get("answer", 0):
-        referred = (
-            found.table[found.table["decision"] == "refer"]["reason"].str.split(r"[;(]").str[0].str.strip()
-        )
-        why = ", ".join(f"{n} {reason}" for reason, n in referred.value_counts().items())
-        say(
-            to,
-            f"{decided.get('answer', 0)} answered, {decided.get('refer', 0)} referred"
-            + (f": {why}" if why else ""),
-        )
+        referred = found.table.loc[found.table["decision"] == "refer", "reason"]
+        why = referred.str.split(r"[;(]").str[0].str.strip().value_counts()
+        say(to, f"{decided.get('answer', 0)} answered, {decided.get('refer', 0)} referred" + _of(why))
+    told = {
+        "quality": "there are no photographs",
+        "typicality": "the training rows are not beside the adapter",
+    }
+    for column, why_not in told.items():
+        if counts.sum() and not found.table[column].replace("", None).notna().any():
+            warn(to, f"{column} is not measured, as {why_not}; no photograph is referred for it")
     trained = int(found.table["note"].str.startswith("was among the training").sum())
     if trained:
         warn(to, f"{trained} of them were among the training photographs; what is said of those is no test")
@@ -173,6 +175,10 @@ def decisions(to: Console, results: StudyResults) -> None:
         to.print(Text(text, style="dim"), soft_wrap=True)
     if said:
         to.print()
+
+
+def _of(counts: pd.Series) -> str:
+    return f": {', '.join(f'{n} {reason}' for reason, n in counts.items())}" if len(counts) else ""
 
 
 def written(to: Console, results: StudyResults, out: Path, *, report: bool = True) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fewshot_flair import EpisodeSampler, TextPrototypes, create_adapter, fit_episodes, list_adapters
+from fewshot_flair import (
+    EpisodeSampler,
+    TextPrototypes,
+    create_adapter,
+    create_conformal,
+    fit_episodes,
+    list_adapters,
+)
 
 FILE = Path(__file__).resolve().parents[1] / "recipes" / "bench-adapters" / "papers_way.py"
 SPEC = importlib.util.spec_from_file_location("papers_way", FILE)
@@ -44,3 +52,21 @@ def test_both_ways_give_the_same_logits(name):
         theirs = papers_way.METHODS[name](task).detach().numpy()
         tolerance = 0.02 if name == "logistic" else 2e-4  # scikit-learn stops early
         np.testing.assert_allclose(logits, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(("name", "n_test"), [("ss-text", 20), ("lp", 1)])
+def test_both_loops_of_refits_give_the_sets_of_full(name, n_test, monkeypatch):
+    """In float64; in the papers' float32 some sets of a sure classifier differ by rounding."""
+    monkeypatch.syspath_prepend(str(FILE.parent))
+    spec = importlib.util.spec_from_file_location("bench_sets", FILE.with_name("sets.py"))
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    monkeypatch.delitem(sys.modules, "bench")
+    X, y, queries, text = bench.clinic(32, 3, per_class=8, n_test=n_test)
+    words = {k: v.double() if v.is_floating_point() else v for k, v in bench.in_torch(text).items()}
+    full = create_conformal("full", create_adapter(name, text=text), quantile="published").fit(X, y)
+    given = (torch.from_numpy(X).double(), torch.from_numpy(y), words, torch.from_numpy(queries).double())
+    sets = full.predict_set(queries)
+    assert sets.any()
+    np.testing.assert_array_equal(bench.papers_sets(name, *given), sets)
+    np.testing.assert_array_equal(bench.plain_sets(name, X, y, text, queries), sets)

@@ -28,6 +28,7 @@ from fewshot_flair.registry import Registry
 __all__ = ["CONFORMAL", "Conformal", "ConformalInfo", "create_conformal", "list_conformal"]
 
 CONFORMAL: Registry[Conformal] = Registry("conformal method")
+"""All methods by name; its `register` adds a class of your own."""
 
 
 class Conformal:

@@ -17,6 +17,7 @@ SET_FIGURES = {
     "class_coverage_gap": "mean over classes of |class coverage − (1 − alpha)|",
     "patient_coverage": "share of patients all of whose rows are covered",
 }
+"""What is measured of sets, and what it means."""
 
 
 def score_sets(

@@ -12,16 +12,17 @@ import sys
 import time
 from pathlib import Path
 
-for library in ("OMP", "OPENBLAS", "MKL"):  # before NumPy and torch are imported
-    os.environ[f"{library}_NUM_THREADS"] = "1"
+if __name__ == "__main__":
+    for library in ("OMP", "OPENBLAS", "MKL"):  # before NumPy and torch are imported
+        os.environ[f"{library}_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np  # noqa: E402 - after the line above
-import torch  # noqa: E402
-from bench import clinic, in_torch  # noqa: E402
-from papers_way import CosineHead, descend  # noqa: E402
+import numpy as np
+import torch
+from bench import clinic, in_torch
+from papers_way import CosineHead, descend
 
-from fewshot_flair import create_adapter, create_conformal  # noqa: E402
+from fewshot_flair import create_adapter, create_conformal
 
 ALPHA = 0.1
 ROWS = {"ss-text": (700, 40), "lp": (4, 4)}
@@ -38,7 +39,7 @@ def papers_sets(name: str, x, y, words, queries):
             joined, labels = torch.cat([x, row[None]]), torch.cat([y, torch.tensor([c])])
             weights = words["prototypes"]
             if name == "ss-text":
-                weights = weights + s * torch.nn.functional.one_hot(labels, n_classes).float().T @ joined
+                weights = weights + s * torch.nn.functional.one_hot(labels, n_classes).to(joined).T @ joined
             model = CosineHead(weights, s)
             if name == "lp":
                 descend(

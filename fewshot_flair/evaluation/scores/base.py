@@ -15,6 +15,7 @@ from fewshot_flair.registry import Registry
 __all__ = ["SCORES", "ConformityScore", "score_of"]
 
 SCORES: Registry[ConformityScore] = Registry("conformal score")
+"""All scores by name; its `register` adds a class of your own."""
 
 
 @dataclass(frozen=True)

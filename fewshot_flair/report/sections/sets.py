@@ -23,7 +23,7 @@ WORDS = {
 }
 TEMPLATE = """
 <h2>Conformal sets</h2>
-<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval.{% else %}One draw.{% endif %} In %, but for size: classes a set. A set should hold the true class of 1 − alpha of the photographs, with few classes. One class, empty: sets of one or no class. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
+<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval, on this one test set.{% else %}One draw.{% endif %} In %, but for size: classes a set. A set should hold the true class of 1 − alpha of the photographs, with few classes. One class, empty: sets of one or no class. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
 {% for title, rows in tables %}
 <h3>{{ title }}</h3>
 <div class="wide"><table class="main-table">

@@ -63,6 +63,7 @@ def read_sets(adapter: Adapter, kept: Mapping[str, Any] | None, folder: Path) ->
 
 def keep_training_rows(clinic: Clinic, kind: str, folder: Path) -> dict[str, str]:
     """Write ``training-KIND.safetensors`` once for all adapters in `folder`; what `read_training_rows` takes."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"training-{kind}.safetensors"
     digest = sha256(path.read_bytes()) if path.is_file() else TrainingRows.of(clinic, kind).save(path)
     return {"file": path.name, "sha256": digest}

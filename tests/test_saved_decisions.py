@@ -15,6 +15,7 @@ from fewshot_flair.cli import show, terminal
 from fewshot_flair.cli.parsing import parse_prevalence
 from fewshot_flair.data.grades import DR_GRADES, referable_grades
 from fewshot_flair.episodes import EpisodeSampler
+from fewshot_flair.episodes.folds import inseparable, patient_folds
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import score
 from fewshot_flair.evaluation.calibration import fit_temperature
@@ -22,7 +23,6 @@ from fewshot_flair.evaluation.priors import correct_prior
 from fewshot_flair.experiment.calibrating import draw_temperatures
 from fewshot_flair.experiment.decisions import check_prevalence, positive_classes
 from fewshot_flair.experiment.design import DecisionChoice, EncoderChoice, Study
-from fewshot_flair.experiment.folds import inseparable, patient_folds
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.models import calibrated, cross_validate, decide, load_adapter
 from fewshot_flair.models.decision import (

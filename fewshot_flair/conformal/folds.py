@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.episodes.folds import patient_folds
 from fewshot_flair.errors import InputError
 
-__all__ = ["patient_folds", "spared_patients"]
+__all__ = ["fold_of_rows", "spared_patients"]
 
-ONE_PATIENT = "conformal sets: the rows are all of one patient, who cannot be on both sides of a division"
+ONE_PATIENT = (
+    "conformal sets: the rows are all of one patient, who cannot be on both sides of a division, or no class has two "
+    "rows"
+)
 
 
 def spared_patients(X: NDArray, groups: NDArray, share: float, seed: int) -> NDArray[np.bool_]:
@@ -28,25 +31,18 @@ def spared_patients(X: NDArray, groups: NDArray, share: float, seed: int) -> NDA
     return (rng.permutation(len(names)) < max(1, round(share * len(names))))[patient]
 
 
-def patient_folds(y: NDArray[np.int64], groups: NDArray, folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each row (n,), stratified by class as far as patients allow; fewer folds than patients at most.
+def fold_of_rows(y: NDArray[np.int64], groups: NDArray, folds: int, seed: int) -> NDArray[np.int64]:
+    """The fold of each row (n,), as `episodes.folds.patient_folds` has them.
 
     Raises
     ------
     InputError
-        If there is one patient, who cannot be divided.
+        If there is one patient, who cannot be divided, or no class has two rows.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = min(folds, len(np.unique(groups)))
-    if folds < 2:
+    parts = patient_folds(y, groups, folds, seed)
+    if not parts:
         raise InputError(ONE_PATIENT)
     found = np.zeros(len(y), dtype=np.int64)
-    with warnings.catch_warnings():
-        # classes with fewer rows than folds are usual here
-        warnings.simplefilter("ignore", UserWarning)
-        divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        for k, (_, held) in enumerate(divider.split(np.zeros((len(y), 1)), y, groups)):
-            found[held] = k
-    # a fold that no patient came into is no fold
-    return np.unique(found, return_inverse=True)[1]
+    for place, (_, held) in enumerate(parts):
+        found[held] = place
+    return found

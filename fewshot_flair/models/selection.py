@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.experiment.folds import FOLDS, inseparable, patient_folds
+from fewshot_flair.episodes.folds import FOLDS, inseparable, patient_folds
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters.heads import Head

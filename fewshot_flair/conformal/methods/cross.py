@@ -18,7 +18,7 @@ from fewshot_flair.adapters import Adapter, fit_episodes
 from fewshot_flair.adapters.base import softmax
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.conformal.base import CONFORMAL, Conformal, class_probabilities
-from fewshot_flair.conformal.folds import patient_folds
+from fewshot_flair.conformal.folds import fold_of_rows
 from fewshot_flair.errors import InputError
 
 
@@ -48,7 +48,7 @@ class Cross(Conformal):
 
     def calibrate(self, X: NDArray, y: NDArray[np.int64], u: NDArray[np.float64], groups: NDArray) -> None:
         """One fit a fold, all in one batch, and the scores of the rows that it has not seen."""
-        self.fold_ = patient_folds(y, groups, self.folds, self.random_state)
+        self.fold_ = fold_of_rows(y, groups, self.folds, self.random_state)
         used = np.arange(self.fold_.max() + 1)
         episodes = [np.flatnonzero(self.fold_ != k) for k in used]
         self.head_ = fit_episodes(self.adapter, X, y, episodes, classes=range(len(self.columns_))).head

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.covariance import LedoitWolf
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import Typicality
 
 
-def test_p_values_by_hand():
-    angles = np.deg2rad([0.0, 10.0, 30.0, 60.0])
-    rows = np.stack([np.cos(angles), np.sin(angles)], 1)
-    fitted = Typicality.fit(rows, neighbours=1)
-    expected = np.sort(1 - np.cos(np.deg2rad([10.0, 10.0, 20.0, 30.0])))
-    np.testing.assert_allclose(fitted.reference, expected, atol=1e-6)
-    asked = np.deg2rad([0.0, 75.0, 180.0])
-    p = fitted.p_values(5 * np.stack([np.cos(asked), np.sin(asked)], 1))  # length does not count
-    # 0 degrees: distance 0, all four are as far; 15 degrees off: two are; 120 degrees off: none.
-    np.testing.assert_allclose(p, [5 / 5, 3 / 5, 1 / 5])
+def unit(X):
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
-def test_a_row_is_not_compared_with_its_own_patient():
+def test_distances_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
-    eyes = rng.normal(size=(20, 8))
-    rows, patients = np.repeat(eyes, 2, axis=0), np.repeat(np.arange(20), 2)
-    assert Typicality.fit(rows, neighbours=1).reference.max() < 1e-6  # the fellow eye is the same
-    assert Typicality.fit(rows, patients, neighbours=1).reference.min() > 1e-3
+    X, new = rng.normal(size=(60, 80)) + 1, rng.normal(size=(7, 80))
+    expected = np.sqrt(LedoitWolf().fit(unit(X)).mahalanobis(unit(new)))
+    fitted = Typicality.fit(X)
+    np.testing.assert_allclose(fitted.distances(5 * new), expected, rtol=1e-9)  # length does not count
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 12, (2,) * 6, (5, 1, 3, 3), (11, 1)])
+def test_reference_distances_are_those_of_plain_refits_without_the_patient(sizes):
+    rng = np.random.default_rng(1)
+    patients = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    rows = unit(rng.normal(size=(12, 9)) + 1)
+    n, D = rows.shape
+    covariance = LedoitWolf().fit(rows)
+    target = covariance.shrinkage_ * np.trace(np.cov(rows.T, bias=True)) / D * np.eye(D)
+    expected = []
+    for patient, row in zip(patients, rows, strict=True):
+        others = rows[patients != patient]
+        k = len(others)
+        away = row - others.mean(axis=0)
+        of_others = (1 - covariance.shrinkage_) * np.cov(others.T, bias=True) + target * n / k
+        expected.append(np.sqrt(away @ np.linalg.solve(of_others, away)))
+    np.testing.assert_allclose(Typicality.fit(rows, patients).reference, np.sort(expected), rtol=1e-9)
+
+
+def test_p_values_count_the_training_rows_that_are_as_far():
+    rng = np.random.default_rng(2)
+    fitted = Typicality.fit(rng.normal(size=(30, 4)) + 2)
+    new = rng.normal(size=(9, 4)) + 1
+    expected = [(1 + np.sum(fitted.reference >= d)) / 31 for d in fitted.distances(new)]
+    assert fitted.p_values(new).tolist() == expected
 
 
 def test_p_values_are_nearly_uniform_for_rows_like_those_fitted_on():
@@ -48,25 +67,23 @@ def test_what_is_far_off_gets_the_smallest_p_value():
     assert fitted.p_values(np.empty((0, 16))).tolist() == []
 
 
-def test_few_rows_use_all_neighbours_there_are():
-    fitted = Typicality.fit(np.eye(3), patients=["a", "b", "c"], neighbours=50)
-    np.testing.assert_allclose(fitted.reference, [1, 1, 1])
-    np.testing.assert_allclose(fitted.distances([[1, 0, 0]]), [2 / 3], atol=1e-6)
+def test_rows_that_are_all_the_same_tell_others_apart():
+    fitted = Typicality.fit(np.ones((6, 3)), patients=list("aabbcc"))
+    np.testing.assert_allclose(fitted.p_values([[2, 2, 2], [1, 0, 0]]), [1, 1 / 7])
 
 
 @pytest.mark.parametrize(
-    ("X", "patients", "neighbours", "words"),
+    ("X", "patients", "words"),
     [
-        (np.ones((3, 2)), ["a", "a", "a"], 5, "one patient"),
-        (np.ones((3, 2)), ["a", "b"], 5, "2 patients for 3 rows"),
-        (np.ones(3), None, 5, "shape"),
-        (np.full((3, 2), np.nan), None, 5, "not finite"),
-        (np.ones((3, 2)), None, 0, "neighbours"),
+        (np.ones((3, 2)), ["a", "a", "a"], "one patient"),
+        (np.ones((3, 2)), ["a", "b"], "2 patients for 3 rows"),
+        (np.ones(3), None, "shape"),
+        (np.full((3, 2), np.nan), None, "not finite"),
     ],
 )
-def test_bad_input_is_named(X, patients, neighbours, words):
+def test_bad_input_is_named(X, patients, words):
     with pytest.raises(InputError, match=words):
-        Typicality.fit(X, patients, neighbours)
+        Typicality.fit(X, patients)
 
 
 def test_rows_of_another_length_are_refused():

@@ -12,37 +12,42 @@ from fewshot_flair.errors import InputError
 __all__ = ["Typicality"]
 
 _AT_ONCE = 4096
-"""So many rows are compared at a time, so that the distances fit the memory."""
+"""So many rows are compared at a time, so that they fit the memory."""
+_LEAST = 1e-9
+"""Least variance in any direction, of rows of length 1: rows that are all the same have none."""
 
 
 @dataclass(frozen=True)
 class Typicality:
-    """Training rows, and how far each of them lies from those of other patients.
+    """The mean and the shrunk covariance of training rows, and how far each of them lies from the other patients'.
 
-    A row's distance is the mean cosine distance to its `neighbours` nearest training rows. Of a new row that
-    was drawn as the training patients were, ``P(p <= a) <= a`` for every `a`, up to the training rows'
-    distances being taken without their own patient and the new row's with all of them.
+    A row's distance is Mahalanobis', of rows brought to length 1. Of a new row that was drawn as the training
+    patients were, ``P(p <= a) <= a`` for every `a`, up to the training rows' distances being taken without their own
+    patient and the new row's with all of them.
 
     Attributes
     ----------
-    rows : float32 array of shape (n, D)
-        Training rows of length 1.
+    mean : float64 array of shape (D,)
+    factor : float64 array of shape (D, D)
+        Lower Cholesky factor of the covariance.
     reference : float64 array of shape (n,)
-        Their distances, in order of size.
-    neighbours : int
+        The training rows' distances, in order of size.
 
     References
     ----------
-    Laxhammar and Falkman, Conformal prediction for distribution-independent anomaly detection, FUSION 2010;
-    the p-value of Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005, eq. 2.20.
+    Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, J. Multivariate Analysis
+    88, 2004; Lee et al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018 (the
+    distance, there by class); Laxhammar and Falkman, Conformal prediction for distribution-independent anomaly
+    detection, FUSION 2010; the p-value of Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005,
+    eq. 2.20.
     """
 
-    rows: NDArray[np.float32]
+    mean: NDArray[np.float64]
+    factor: NDArray[np.float64]
     reference: NDArray[np.float64]
-    neighbours: int
 
     @classmethod
-    def fit(cls, X: ArrayLike, patients: ArrayLike | None = None, neighbours: int = 5) -> Typicality:
+    def fit(cls, X: ArrayLike, patients: ArrayLike | None = None) -> Typicality:
         """Learn from training rows.
 
         Parameters
@@ -51,42 +56,46 @@ class Typicality:
             Features of the training rows.
         patients : array of shape (n,), optional
             Whose they are; a row is never compared with its own patient's. Without, each is one of its own.
-        neighbours : int
-            Nearest rows whose distances are averaged; all rows of other patients where there are fewer.
 
         Raises
         ------
         InputError
             If the arrays do not fit each other, or there are fewer than two patients.
         """
+        from scipy.linalg import cholesky
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
         rows = _unit(X)
-        owners = (
-            np.arange(len(rows))
-            if patients is None
-            else np.unique(np.asarray(patients), return_inverse=True)[1]
-        )
-        if len(owners) != len(rows):
-            raise InputError(
-                f"typicality: {len(owners)} patients for {len(rows)} rows; give one for each row"
-            )
-        if neighbours < 1:
-            raise InputError(f"typicality: neighbours is {neighbours}; give 1 or more")
+        n = len(rows)
+        owners = np.arange(n) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
+        if len(owners) != n:
+            raise InputError(f"typicality: {len(owners)} patients for {n} rows; give one for each row")
         if len(np.unique(owners)) < 2:
             raise InputError("typicality: rows of one patient only; there is no other to compare with")
-        distances = np.concatenate(
-            [
-                _nearest(rows[part], rows, neighbours, owners[part][:, None] == owners[None])
-                for part in _parts(len(rows))
-            ]
-        )
-        return cls(rows, np.sort(distances), neighbours)
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        shrinkage = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+        share = (1 - shrinkage) / n
+        covariance = share * centred.T @ centred
+        variance = shrinkage * np.square(centred).sum() / centred.size
+        covariance[np.diag_indices_from(covariance)] += max(variance, _LEAST)
+        factor = cholesky(covariance, lower=True)
+        fitted = cls(mean, factor, np.empty(0))
+        whitened = fitted._whitened(rows)
+        distances = np.empty(n)
+        for own in np.split(np.argsort(owners, kind="stable"), np.cumsum(np.bincount(owners))[:-1]):
+            distances[own] = _without(whitened[own], n, share)
+        return cls(mean, factor, np.sort(distances))
 
     def distances(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Mean cosine distance, from 0 to 2, of each row (m, D) to its nearest training rows, shape (m,)."""
+        """Mahalanobis distance of each row (m, D) to the training rows, shape (m,)."""
         new = _unit(X)
-        if new.shape[1] != self.rows.shape[1]:
-            raise InputError(f"typicality: rows of {new.shape[1]} numbers; fitted on {self.rows.shape[1]}")
-        parts = [_nearest(new[part], self.rows, self.neighbours) for part in _parts(len(new))]
+        if new.shape[1] != len(self.mean):
+            raise InputError(f"typicality: rows of {new.shape[1]} numbers; fitted on {len(self.mean)}")
+        parts = [
+            np.linalg.norm(self._whitened(new[start : start + _AT_ONCE]), axis=1)
+            for start in range(0, len(new), _AT_ONCE)
+        ]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def p_values(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -97,13 +106,14 @@ class Typicality:
         as_far = len(self.reference) - np.searchsorted(self.reference, self.distances(X), side="left")
         return np.asarray((1 + as_far) / (len(self.reference) + 1))
 
+    def _whitened(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        from scipy.linalg import solve_triangular
 
-def _parts(count: int) -> list[slice]:
-    return [slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE)]
+        return np.asarray(solve_triangular(self.factor, (rows - self.mean).T, lower=True).T)
 
 
-def _unit(X: ArrayLike) -> NDArray[np.float32]:
-    rows = np.asarray(X, np.float32)
+def _unit(X: ArrayLike) -> NDArray[np.float64]:
+    rows = np.asarray(X, np.float64)
     if rows.ndim != 2:
         raise InputError(f"typicality: features have shape {rows.shape}; they must be (rows, D)")
     if not np.isfinite(rows).all():
@@ -113,16 +123,16 @@ def _unit(X: ArrayLike) -> NDArray[np.float32]:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
-def _nearest(
-    new: NDArray[np.float32],
-    rows: NDArray[np.float32],
-    neighbours: int,
-    without: NDArray[np.bool_] | None = None,
-) -> NDArray[np.float64]:
-    distances = 1 - (new @ rows.T).astype(np.float64)
-    if without is not None:
-        distances[without] = np.inf
-    kept = min(neighbours, len(rows))
-    nearest = np.sort(np.partition(distances, kept - 1, axis=1)[:, :kept], axis=1)
-    there = np.isfinite(nearest)
-    return np.where(there, nearest, 0).sum(axis=1) / there.sum(axis=1)
+def _without(own: NDArray[np.float64], n: int, share: float) -> NDArray[np.float64]:
+    """Distances of a patient's whitened rows (k, D) to the other patients' mean, by their covariance.
+
+    Leaving k rows Z out takes Z' A Z, A = I + 11' / (n - k), from the scatter and moves their differences to the mean
+    to A Z; Woodbury's identity then needs no more than the k inner products. Shrinkage stays that of all rows.
+    """
+    k = len(own)
+    inner = own @ own.T
+    moved = np.eye(k) + 1 / (n - k)
+    # A's inverse is I - 11' / n.
+    longer = inner + share * inner @ np.linalg.solve(np.eye(k) - 1 / n - share * inner, inner)
+    squared = np.einsum("ij,jk,ik->i", moved, longer, moved) * (n - k) / n
+    return np.asarray(np.sqrt(np.maximum(squared, 0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,9 +39,10 @@ class Clinic:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table whose shares are written in percent."""
-    return str(
-        table.map(
-            lambda cell: ("" if math.isnan(cell) else f"{cell:.1%}") if isinstance(cell, float) else cell
-        ).to_markdown(index=False)
-    )
+    """A table whose shares are written in percent, without padding."""
+
+    def written(cell: object) -> object:
+        return ("" if math.isnan(cell) else f"{cell:.1%}") if isinstance(cell, float) else cell
+
+    lines = table.map(written).to_markdown(index=False)
+    return re.sub("-{3,}", "---", re.sub(" {2,}", " ", lines))

@@ -20,13 +20,12 @@ from clinic import KINDS_OF_FEATURES, Clinic, markdown
 from drawn import KINDS, drawn, on_black, tinted
 from numpy.typing import NDArray
 from retinas import SPOILT, VARIANTS
-from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 
 from fewshot_flair import assess_quality, read_image
 from fewshot_flair.encoders.base import ImageFeatures
-from fewshot_flair.evaluation import Typicality
 from fewshot_flair.models.answers import UNTYPICAL
 from fewshot_flair.rendering.demo import demo_clinic
 
@@ -71,7 +70,13 @@ def main() -> None:
     answers = model.predict(clinic.of_files(some).backbone)
     tables = {
         "distances": distances(clinic, own, features),
-        "kinds": pd.DataFrame([flagged(clinic, name, features[name], good[name]) for name in features]),
+        "kinds": pd.DataFrame(
+            [
+                flagged(clinic, name, features[name], good[name])
+                for name in features
+                if not name.startswith(("spoilt", "changed"))
+            ]
+        ),
         "spoilt": pd.DataFrame(
             [
                 spoilt(
@@ -98,11 +103,8 @@ def distances(clinic: Clinic, own: ImageFeatures, features: dict[str, ImageFeatu
     for kind in KINDS_OF_FEATURES:
         X = getattr(clinic.features, kind)
         for name, distance in {
-            **{
-                f"cosine, {k} nearest": Typicality.fit(X, clinic.train.groups, k).distances
-                for k in (1, 5, 20)
-            },
-            "Mahalanobis, shrunk": LedoitWolf().fit(X).mahalanobis,
+            **{f"cosine, {k} nearest": nearest(X, k) for k in (1, 5, 20)},
+            "Mahalanobis, shrunk": clinic.typicality[kind].distances,
         }.items():
             near = distance(getattr(own, kind))
             far: dict[str, list[NDArray]] = {}
@@ -120,6 +122,12 @@ def distances(clinic: Clinic, own: ImageFeatures, features: dict[str, ImageFeatu
                 }
             )
     return pd.DataFrame(rows)
+
+
+def nearest(X: NDArray[np.float32], k: int) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """Mean cosine distance to the k nearest training rows."""
+    found = NearestNeighbors(n_neighbors=k, metric="cosine").fit(X)
+    return lambda new: np.asarray(found.kneighbors(new)[0].mean(axis=1))
 
 
 def refused(clinic: Clinic, features: ImageFeatures) -> dict[str, NDArray[np.bool_]]:

@@ -131,12 +131,15 @@ def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(noise)
     trained = splits[splits["split"] == "train"].iloc[0]
     images = [*(str(folder / image) for image in rows["image"]), str(noise), str(folder / trained["image"])]
-    patients = [*rows["patient_id"], rows["patient_id"].iloc[0], trained["patient_id"]]
+    patients = [*rows["patient_id"], rows["patient_id"].iloc[0], trained["patient_id"], "lost"]
+    images.append(str(tmp_path / "gone.jpg"))
     given = tmp_path / "new.csv"
     pd.DataFrame({"image": images, "patient_id": patients}).to_csv(given, index=False)
     table, people, page = tmp_path / "p.xlsx", tmp_path / "patients.csv", tmp_path / "p.html"
     cache = {"FEWSHOT_FLAIR_CACHE": str(demo_cache)}
-    done = run("predict", out, given, "--out", table, "--patients", people, "--html", page, **cache)
+    words = ("predict", out, given, "--out", table, "--patients", people)
+    done = run(*words, "--html", page, ok=False, **cache)
+    assert done.returncode == 1  # a photograph is not there
     assert "referred" in done.stdout
     found = pd.read_excel(table)
     assert list(found["image"]) == images
@@ -145,17 +148,27 @@ def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
     assert found["quality"][60] == "no retina"
     assert found["decision"][60] == "refer"
     assert found["reason"][60].startswith("no retina")
-    assert set(found["decision"]) <= {"answer", "refer"}
+    assert set(found["decision"][:62]) <= {"answer", "refer"}
     covered = [
         label in named.split("; ") for label, named in zip(rows["label"], found["set"][:60], strict=True)
     ]
     assert np.mean(covered) > 0.75
     assert found["nearest"][61].startswith(f"{trained['image']} ({trained['label']})")
-    assert found["typicality"].between(0, 1).all()
+    assert found["typicality"][:62].between(0, 1).all()
     assert list(found["patient"]) == patients
     by_patient = pd.read_csv(people).set_index("patient")
     assert by_patient["photographs"].sum() == 61
     assert by_patient.loc[patients[0], "left_out"] == 1
+    assert by_patient.loc["lost", ["photographs", "left_out", "decision"]].tolist() == [0, 1, "refer"]
+    assert by_patient.loc[patients[0], "decision"] == "refer"
+    shares = ",".join(
+        f"{grade}={share}" for grade, share in zip(GRADES, (0.96, 0.01, 0.01, 0.01, 0.01), strict=True)
+    )
+    run(*words, "--prevalence", shares, ok=False, **cache)
+    moved = pd.read_excel(table)
+    assert (moved["predicted"] != found["predicted"])[:60].any()
+    assert (moved["decision"] == found["decision"])[:62].all()
+    assert pd.read_csv(people).set_index("patient")["decision"].equals(by_patient["decision"])
     text = page.read_text()
     assert text.index("noise.png") < text.index(Path(images[0]).name)
     assert "<script" not in text

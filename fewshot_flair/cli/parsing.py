@@ -43,8 +43,10 @@ def parse_prevalence(text: str | None) -> dict[str, float] | Literal["estimate"]
         return "estimate"
     shares: dict[str, float] = {}
     for part in split_names(text) or []:
-        name, _, share = part.rpartition("=")
+        name, equals, share = part.rpartition("=")
         try:
+            if not equals:
+                raise ValueError
             shares[name.strip().strip('"')] = float(share)
         except ValueError:
             raise InputError(f"--prevalence {text!r}: give shares as a=0.7,b=0.3, or estimate") from None

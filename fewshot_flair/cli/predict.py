@@ -110,8 +110,10 @@ def predict(
             prevalence=parse_prevalence(prevalence),
             steps=steps,
         )
-    say = f"adapter {model.name}, fitted on {model.training_images} training images of {model.data}"
-    terminal.say(console, say, bold=model.name)
+    about = model.told(moved=prevalence is not None)
+    terminal.say(console, about[0], bold=model.name)
+    for sentence in about[1:]:
+        terminal.say(console, sentence)
     show.predictions(console, found, list(model.adapter.columns_))
     answered = found.table
     if not decide:
@@ -120,11 +122,11 @@ def predict(
     write_table(found.table, out, "%.6f")
     written = [out]
     if patients is not None and model.decision is not None:
-        write_table(patient_table(answered, model.decision), patients, "%.6f")
+        write_table(patient_table(replace(found, table=answered), model.decision), patients, "%.6f")
         written.append(patients)
     if html is not None:
         title = counted(len(found.table), "photograph")
-        written.append(write_answers(html, found.table, found.paths, title=title, told=f"{say}."))
+        written.append(write_answers(html, found.table, found.paths, title=title, told=about))
     names = ", ".join(map(str, written))
     terminal.say(console, f"written to {names}. A research tool, not a medical device.", bold=names)
     if found.skipped or found.passed_over:

@@ -305,7 +305,8 @@ class Study(_Strict):
             return cls(**entries)
         except ValidationError as error:
             lines = [
-                f"{'.'.join(str(part) for part in found['loc']) or 'study'}: {found['msg']}"
+                f"{'.'.join(str(part) for part in found['loc']) or 'study'}: "
+                + found["msg"].removeprefix("Value error, ")
                 for found in error.errors(include_url=False, include_input=False)
             ]
             shown = [*lines[:20], *([f"and {len(lines) - 20} more"] if len(lines) > 20 else [])]

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.models.decision import Decision, calibrated, decide
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fewshot_flair.conformal import Conformal
     from fewshot_flair.images.quality.assessment import Quality
+    from fewshot_flair.models.predictions import Predictions
     from fewshot_flair.models.training import TrainingRows
 
 __all__ = ["UNTYPICAL", "add_columns", "patient_table"]
@@ -67,7 +69,8 @@ def add_columns(
     if decision is not None and n:
         decisions, reasons = decide(decision, calibrated(decision, logits), concerns)
     if decision is not None and decision.operating is not None and n:
-        table = table.assign(positive=positive_score(calibrated(decision, logits), decision.positive))
+        shown = table[[f"probability_{name}" for name in decision.classes]].to_numpy(np.float64)
+        table = table.assign(positive=positive_score(shown, decision.positive))
     return table.assign(
         set=_sets(sets, features),
         decision=decisions,
@@ -79,41 +82,46 @@ def add_columns(
     )
 
 
-def patient_table(table: pd.DataFrame, decision: Decision) -> pd.DataFrame:
-    """One row a patient of the photographs that show a retina: how many, the answer of all together, a decision.
+def patient_table(found: Predictions, decision: Decision) -> pd.DataFrame:
+    """One row a patient: how many photographs, the answer of all together, a decision and why.
 
     Photographs are combined by the rule that is kept with the adapter (of grades the worst counts, else the mean
-    log-probability); ``left_out`` counts those that show none or cannot be read.
+    log-probability). ``left_out`` counts those that show no retina or cannot be read; a patient of whom one was left
+    out, or whose photograph is doubtful, is referred. As for photographs, decisions are made on probabilities
+    without a prevalence.
     """
     import pandas as pd
 
     from fewshot_flair.evaluation import combine_patients
 
+    table, plain = found.table, found.plain
     named = table[table["patient"].fillna("") != ""]
     used = named[named["predicted"].notna() & (named["quality"] != "no retina")]
     columns = [f"probability_{name}" for name in decision.classes]
-    counts, every = used["patient"].value_counts(), named["patient"].value_counts()
-    made = pd.DataFrame({"patient": list(every.index), "photographs": 0}).set_index("patient").sort_index()
-    made["photographs"] = counts.reindex(made.index, fill_value=0)
-    made["left_out"] = every.reindex(made.index) - made["photographs"]
-    if len(used):
-        patients, p = combine_patients(used[columns].to_numpy(np.float64), used["patient"], decision.patients)
-        decisions, reasons = decide(decision, p)
-        doubted = used[~used["reason"].isin(["", "positive", "unsure"])]
-        found = pd.DataFrame(
-            {
-                "predicted": np.array(decision.classes)[p.argmax(axis=1)],
-                "probability": p.max(axis=1),
-                **dict(zip(columns, p.T, strict=True)),
-                "decision": decisions,
-                "reason": reasons,
-            },
-            index=pd.Index(patients, name="patient"),
+    every = named["patient"].value_counts().sort_index()
+    made = pd.DataFrame({"photographs": used["patient"].value_counts().reindex(every.index, fill_value=0)})
+    made["left_out"] = every - made["photographs"]
+    if len(used) and plain is not None:
+        patients, moved = combine_patients(
+            used[columns].to_numpy(np.float64), used["patient"], decision.patients
         )
-        for patient, reason in doubted.groupby("patient")["reason"].first().items():
-            found.loc[patient, ["decision", "reason"]] = ["refer", reason]
-        made = made.join(found)
-    return made.reset_index()
+        _, p = combine_patients(plain[used.index], used["patient"], decision.patients)
+        decisions, reasons = decide(decision, p)
+        answers = {
+            "predicted": np.array(decision.classes)[moved.argmax(axis=1)],
+            "probability": moved.max(axis=1),
+            **dict(zip(columns, moved.T, strict=True)),
+            "decision": decisions,
+            "reason": reasons,
+        }
+        made = made.join(pd.DataFrame(answers, index=pd.Index(patients)))
+    doubted = used[~used["reason"].isin(["", "positive", "unsure"])]
+    for patient, reason in doubted.groupby("patient")["reason"].first().items():
+        made.loc[patient, ["decision", "reason"]] = ["refer", reason]
+    for patient in made.index[made["left_out"] > 0]:
+        reason = f"{counted(int(made.loc[patient, 'left_out']), 'photograph')} unreadable or no retina"
+        made.loc[patient, ["decision", "reason"]] = ["refer", reason]
+    return made.rename_axis("patient").reset_index()
 
 
 def _sets(sets: Conformal | None, features: NDArray[np.float32]) -> list[str]:

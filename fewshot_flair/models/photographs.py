@@ -57,7 +57,7 @@ class Photographs:
         rows = {path: (str(path), "") for path in paths}
         skipped: list[SkippedRow] = []
         for table in tables:
-            listed = Manifest.read(table, labels_required=False, skip_bad=True)
+            listed = Manifest.read(table, labels_required=False, skip_bad=True, check_images=False)
             skipped += listed.skipped
             columns = (listed.frame[name] for name in ("path", "image", "patient_id"))
             rows |= {Path(path): (image, patient) for path, image, patient in zip(*columns, strict=True)}

@@ -41,12 +41,16 @@ class Predictions:
         How many files of each other kind the folders hold.
     paths : list of Path or None
         The file of each row of the table; None where there is none to show.
+    plain : float64 array of shape (m, C)
+        Calibrated probabilities of the first m rows, those that could be read, without a prevalence: what
+        decisions are made on.
     """
 
     table: pd.DataFrame
     skipped: Sequence[SkippedRow]
     passed_over: Mapping[str, int]
     paths: Sequence[Path | None] = ()
+    plain: NDArray[np.float64] | None = None
 
 
 def with_notes(
@@ -54,8 +58,12 @@ def with_notes(
     notes: Sequence[str],
     skipped: Sequence[SkippedRow] = (),
     passed_over: Mapping[str, int] = MappingProxyType({}),
+    patients: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """The same table with a note a row, and a row for each photograph left out and each kind passed over."""
+    """The same table with a note a row, and a row for each photograph left out and each kind passed over.
+
+    `patients` are those of `skipped`, where known.
+    """
     import pandas as pd
 
     left_out = pd.DataFrame(
@@ -67,6 +75,8 @@ def with_notes(
             ],
         }
     )
+    if any(patients):
+        left_out["patient"] = [*patients, *[""] * len(passed_over)]
     return pd.concat([table.assign(note=list(notes)), left_out], ignore_index=True)
 
 

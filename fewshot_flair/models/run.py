@@ -19,7 +19,7 @@ from fewshot_flair.experiment.design import EncoderChoice
 from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.models.answers import add_columns
-from fewshot_flair.models.decision import Decision
+from fewshot_flair.models.decision import Decision, calibrated
 from fewshot_flair.models.kept import read_sets, read_training_rows
 from fewshot_flair.models.origin import Origin
 from fewshot_flair.models.photographs import Photographs
@@ -156,9 +156,34 @@ class SavedModel:
         )
         notes = ["was among the training photographs" if key in self.trained_on else "" for key in keys]
         skipped = [*(replace(row, image=names[row.image]) for row in done.skipped), *photographs.skipped]
-        table = with_notes(table, notes, skipped, photographs.passed_over)
+        whose = [*(of[row.image] for row in done.skipped), *[""] * len(photographs.skipped)]
+        table = with_notes(table, notes, skipped, photographs.passed_over, whose)
         paths = [*map(Path, readable), *[None] * (len(table) - len(readable))]
-        return Predictions(table, skipped, photographs.passed_over, paths)
+        plain = None
+        if self.decision is not None and readable:
+            plain = calibrated(self.decision, self.adapter.logits(self._features(bank, keys)))
+        return Predictions(table, skipped, photographs.passed_over, paths, plain)
+
+    def told(self, *, moved: bool = False) -> list[str]:
+        """What a reader of its answers must know, in sentences; `moved`: to a prevalence."""
+        said = [f"adapter {self.name}, fitted on {self.training_images} training images of {self.data}"]
+        operating = self.decision.operating if self.decision else None
+        if operating is not None:
+            said.append(
+                f"Positive is {', '.join(operating.positive)} together, from {100 * operating.threshold:.1f} % on. "
+                "Every positive photograph is referred; one that is answered is not positive, and its class is the "
+                "likeliest."
+            )
+        if moved:
+            said.append(
+                "Probabilities are moved to the prevalence; decisions and sets are made without it, as their "
+                "thresholds were chosen."
+            )
+        if self.made_by.name == "mini":
+            said.append(
+                "The mini encoder was trained on rendered photographs only: on real eyes, to learn the tool."
+            )
+        return said
 
     def _table(
         self,

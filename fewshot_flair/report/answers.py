@@ -25,7 +25,8 @@ SIDE = 220
 
 TEMPLATE = """
 <h1>{{ title }}</h1>
-<p>{{ told }}</p>
+{% for sentence in told %}<p>{{ sentence }}</p>
+{% endfor %}
 {% if left %}<p class="note">{{ left }} more photographs are in the table only.</p>{% endif %}
 {% for group in groups %}
 <h2>{{ group.name }} <span class="soft">({{ group.cards | length }})</span></h2>
@@ -63,7 +64,7 @@ def check_page(page: Path | None) -> None:
 
 
 def write_answers(
-    page: Path, table: pd.DataFrame, paths: Sequence[Path | None], *, title: str, told: str
+    page: Path, table: pd.DataFrame, paths: Sequence[Path | None], *, title: str, told: Sequence[str]
 ) -> Path:
     """Write the page: what has no answer, what is referred (doubtful photographs, positive ones), then the rest.
 
@@ -73,8 +74,9 @@ def write_answers(
         As `Predictions.table`.
     paths : sequence of Path or None
         The file of each row; None where there is none to show.
-    title, told : str
-        What the page is called, and by which model the answers are.
+    title : str
+    told : sequence of str
+        By which model the answers are, and what they mean.
 
     Returns
     -------
@@ -126,6 +128,8 @@ def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
 
     shown = _group(row) and row.get("quality") != "no retina"
     answer = f"{row['predicted']}, {row['probability']:.0%}" if shown else ""
+    if shown and row.get("decision") == "answer" and isinstance(row.get("positive"), float):
+        answer = f"not positive ({row['positive']:.0%}); {answer}"
     first, _, others = told("reason").partition("; ")
     lines = [first, told("note")]
     if row.get("reason") == "positive" and isinstance(row.get("positive"), float):

@@ -142,6 +142,21 @@ def read_signed(path: Path) -> Any:
     return _loads(body, path)
 
 
+def json_bytes(content: Any) -> bytes:
+    """Indented JSON, a line at the end; what is no text in UTF-8 becomes escapes."""
+    return json.dumps(content, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+def read_known(path: Path, digest: str) -> bytes:
+    """A file that a run wrote; MissingFileError or InputError where it is gone, or its hex sha256 is another."""
+    if not path.is_file():
+        raise MissingFileError(f"{path} is not there; run adapt again")
+    content = path.read_bytes()
+    if sha256(content) != digest:
+        raise InputError(f"{path} is damaged or of another run; run adapt again")
+    return content
+
+
 def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g") -> None:
     """Write a table by its suffix (.csv, .tsv, .parquet, .xlsx); text that a spreadsheet would run gets a quote."""
     with new_file(path) as file:

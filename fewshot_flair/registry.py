@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import nearest
 
 __all__ = ["Registry"]
 
@@ -40,7 +41,18 @@ class Registry(Generic[T]):
     def get(self, name: str, more: str = "") -> type[T]:
         """The class of a name; InputError says which exist and which is nearest, and `more`."""
         if name not in self.known:
-            near = get_close_matches(str(name), self.known, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"no {self.what} {name!r}: {hint}there are {', '.join(self.known)}{more}")
+            hint = nearest(name, self.known)
+            raise InputError(
+                f"no {self.what} {name!r}: {hint}{' ' * bool(hint)}there are {', '.join(self.known)}{more}"
+            )
         return self.known[name]
+
+    def check_parameters(self, name: str, given: Iterable[str], known: Iterable[str]) -> None:
+        """Raise where a class of that name is given a parameter that it does not have."""
+        for parameter in given:
+            if parameter not in known:
+                hint = nearest(parameter, known)
+                raise InputError(
+                    f"{self.what} {name!r} has no parameter {parameter!r} (it has: {', '.join(known) or 'none'})"
+                    f"{'; ' * bool(hint)}{hint}"
+                )

@@ -11,7 +11,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -138,13 +137,7 @@ def create_adapter(name: str, text: TextPrototypes | None = None, **params: Any)
 
     cls = get_adapter_class(name)
     check_text(name, text)
-    known = _parameters(cls)
-    for parameter in params:
-        if parameter not in known:
-            near = get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            has = ", ".join(known) or "none"
-            raise InputError(f"adapter {name!r} has no parameter {parameter!r} (it has: {has}){hint}")
+    _adapters.check_parameters(name, params, _parameters(cls))
     return cls(text=text, **params)
 
 

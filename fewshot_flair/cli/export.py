@@ -11,10 +11,7 @@ from fewshot_flair.cli import options
 
 
 def export(
-    run: Annotated[
-        Path,
-        typer.Argument(help="Folder that `adapt` wrote, or one adapter's folder in it.", show_default=False),
-    ],
+    run: options.Run,
     photographs: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -26,21 +23,9 @@ def export(
         Path | None,
         typer.Option("--out", help="Folder to write to (default: RUN/export/ADAPTER).", show_default=False),
     ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(
-            "--adapter", help="One of the run's adapters (default: the run's own choice).", show_default=False
-        ),
-    ] = None,
+    adapter: options.SavedAdapter = None,
     adapters_from: options.AdaptersFrom = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            "--encoder",
-            help="Where the encoder is now, if it has moved since; it must be the one of the run.",
-            show_default=False,
-        ),
-    ] = None,
+    encoder: options.EncoderNow = None,
 ) -> None:
     """Write an adapter and its encoder's image tower as one ONNX graph, with a model card beside it.
 

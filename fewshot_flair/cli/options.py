@@ -19,8 +19,11 @@ __all__ = [
     "Cache",
     "Decision",
     "Encoder",
+    "EncoderNow",
     "Execution",
     "Prevalence",
+    "Run",
+    "SavedAdapter",
     "Sides",
     "Table",
     "takes",
@@ -54,6 +57,24 @@ AdaptersFrom = Annotated[
         "Python file that registers adapters of your own (docs/adapters.md); it is run. Repeatable.",
         None,
         callback=_use,
+    ),
+]
+
+Run = Annotated[
+    Path,
+    typer.Argument(help="Folder that `adapt` wrote, or one adapter's folder in it.", show_default=False),
+]
+
+SavedAdapter = Annotated[
+    str | None, _option("--adapter", "One of the run's adapters (default: the run's own choice).", None)
+]
+
+EncoderNow = Annotated[
+    str | None,
+    _option(
+        "--encoder",
+        "Where the encoder is now, if it has moved since; it must be the one of the run.",
+        None,
     ),
 ]
 

@@ -13,10 +13,7 @@ from fewshot_flair.cli import options
 @options.takes(execution=options.Execution)
 def predict(
     *,
-    run: Annotated[
-        Path,
-        typer.Argument(help="Folder that `adapt` wrote, or one adapter's folder in it.", show_default=False),
-    ],
+    run: options.Run,
     photographs: Annotated[
         list[Path],
         typer.Argument(
@@ -32,21 +29,9 @@ def predict(
             help="Table to write (.csv, .tsv, .parquet, .xlsx): image, class, probabilities, decision …",
         ),
     ],
-    adapter: Annotated[
-        str | None,
-        typer.Option(
-            "--adapter", help="One of the run's adapters (default: the run's own choice).", show_default=False
-        ),
-    ] = None,
+    adapter: options.SavedAdapter = None,
     adapters_from: options.AdaptersFrom = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            "--encoder",
-            help="Where the encoder is now, if it has moved since; it must be the one of the run.",
-            show_default=False,
-        ),
-    ] = None,
+    encoder: options.EncoderNow = None,
     text_encoder: Annotated[
         str | None,
         typer.Option(
@@ -88,7 +73,6 @@ def predict(
     from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.files import write_table
     from fewshot_flair.models.answers import patient_table
-    from fewshot_flair.models.photographs import check_patients
     from fewshot_flair.models.predictions import check_table
     from fewshot_flair.models.run import SavedModel
     from fewshot_flair.report.answers import check_page, write_answers
@@ -100,7 +84,6 @@ def predict(
     check_page(html)
     if patients is not None:
         check_table(patients, ["patient", "photographs"], "a table of patients", option="--patients")
-        check_patients(photographs)
     with Shown(console) as steps:
         found = model.predict(
             photographs,
@@ -108,13 +91,14 @@ def predict(
             encoder=encoder,
             text_encoder=text_encoder,
             prevalence=parse_prevalence(prevalence),
+            by_patient=patients is not None,
             steps=steps,
         )
     about = model.told(moved=prevalence is not None)
     terminal.say(console, about[0], bold=model.name)
     for sentence in about[1:]:
         terminal.say(console, sentence)
-    show.predictions(console, found, list(model.adapter.columns_))
+    show.predictions(console, found, model.classes)
     answered = found.table
     if not decide:
         found = replace(found, table=found.table.drop(columns=["decision", "reason"]))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fewshot_flair.cli.terminal import plain, plain_table, under_title, warn
-from fewshot_flair.experiment.sets import NOTE
+from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.wording import bold_means, percent_range, percentage, with_interval
 from fewshot_flair.words import counted
 
@@ -156,14 +156,10 @@ def _sets_table(to: Console, results: StudyResults) -> None:
     for column in ("coverage", "classes\na set", "one\nclass", "empty", "class\ngap", "by\npatient"):
         table.add_column(column, justify="right")
     for cell in results.cells:
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for row in cell.sets if cell.names["shots"] == k else []:
-            name = f"{cell.names['adapter']}: {row['method']}, {row['score']}, alpha {row['alpha']:g}"
-            groups.setdefault(name, []).append(row)
-        for name, rows in groups.items():
+        for method, rows in by_method(cell.sets if cell.names["shots"] == k else []).items():
             means = {key: np.mean([row[key] for row in rows]) for key in SET_FIGURES}
             shown = [f"{means[key]:.2f}" if key == "set_size" else f"{means[key]:.0%}" for key in SET_FIGURES]
-            table.add_row(plain(name), *shown)
+            table.add_row(plain(f"{cell.names['adapter']}: {method}"), *shown)
     if table.row_count:
         under_title(to, f"conformal sets of {counted(k, 'shot')}, mean over the draws (conformal.csv)", table)
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 import numpy as np
@@ -278,15 +277,7 @@ def create_conformal(name: str, adapter: Adapter, **params: Any) -> Conformal:
            [False,  True]])
     """
     cls = _known(name)
-    known = _parameters(cls)
-    for parameter in params:
-        if parameter not in known:
-            near = get_close_matches(parameter, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            has = ", ".join(known)
-            raise InputError(
-                f"conformal method {name!r} has no parameter {parameter!r} (it has: {has}){hint}"
-            )
+    CONFORMAL.check_parameters(name, params, _parameters(cls))
     return cls(adapter, **params)
 
 

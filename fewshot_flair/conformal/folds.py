@@ -7,10 +7,9 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.episodes.folds import patient_folds
 from fewshot_flair.errors import InputError
 
-__all__ = ["fold_of_rows", "spared_patients"]
+__all__ = ["ONE_PATIENT", "spared_patients"]
 
 ONE_PATIENT = (
     "conformal sets: the rows are all of one patient, who cannot be on both sides of a division, or no class has two "
@@ -29,20 +28,3 @@ def spared_patients(X: NDArray, groups: NDArray, share: float, seed: int) -> NDA
         raise InputError(ONE_PATIENT)
     rng = np.random.default_rng([seed, zlib.crc32(X.tobytes())])
     return (rng.permutation(len(names)) < max(1, round(share * len(names))))[patient]
-
-
-def fold_of_rows(y: NDArray[np.int64], groups: NDArray, folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each row (n,), as `episodes.folds.patient_folds` has them.
-
-    Raises
-    ------
-    InputError
-        If there is one patient, who cannot be divided, or no class has two rows.
-    """
-    parts = patient_folds(y, groups, folds, seed)
-    if not parts:
-        raise InputError(ONE_PATIENT)
-    found = np.zeros(len(y), dtype=np.int64)
-    for place, (_, held) in enumerate(parts):
-        found[held] = place
-    return found

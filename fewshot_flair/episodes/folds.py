@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FOLDS", "inseparable", "patient_folds"]
+__all__ = ["FOLDS", "fold_of_rows", "inseparable", "patient_folds"]
 
 FOLDS = 5
 
@@ -51,3 +51,11 @@ def patient_folds(
         warnings.simplefilter("ignore", UserWarning)  # that a class has fewer images than there are folds
         parts = list(splitter.split(np.zeros((len(y), 1)), y, groups))
     return parts if all(len(fit) for fit, _ in parts) else []
+
+
+def fold_of_rows(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], n: int) -> NDArray[np.int64]:
+    """In which of the folds of `patient_folds` each of n rows is predicted: (n,)."""
+    found = np.empty(n, dtype=np.int64)
+    for place, (_, held) in enumerate(parts):
+        found[held] = place
+    return found

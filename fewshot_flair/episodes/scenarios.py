@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import nearest
 
 __all__ = ["SCENARIOS", "Realistic", "Relaxed", "Scenario", "Standard", "resolve_scenario", "shared_out"]
 
@@ -101,7 +101,8 @@ def resolve_scenario(scenario: str | Scenario) -> Scenario:
     if not isinstance(scenario, str):
         return scenario
     if scenario not in SCENARIOS:
-        near = get_close_matches(scenario, SCENARIOS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}{hint}")
+        hint = nearest(scenario, SCENARIOS)
+        raise InputError(
+            f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}{'; ' * bool(hint)}{hint}"
+        )
     return SCENARIOS[scenario]

@@ -46,12 +46,14 @@ def score_sets(
     groups = (
         np.arange(len(truth)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
     )
-    missed = (~covered) @ np.eye(groups.max() + 1)[groups]
+    together = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[together], prepend=-1))
+    whole = np.logical_and.reduceat(covered[..., together], starts, axis=-1)
     return {
         "coverage": covered.mean(axis=-1),
         "set_size": sizes.mean(axis=-1),
         "single_share": (sizes == 1).mean(axis=-1),
         "empty_share": (sizes == 0).mean(axis=-1),
         "class_coverage_gap": np.mean(gaps, axis=0),
-        "patient_coverage": (missed == 0).mean(axis=-1),
+        "patient_coverage": whole.mean(axis=-1),
     }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.episodes.folds import FOLDS, inseparable, patient_folds
+from fewshot_flair.episodes.folds import FOLDS, fold_of_rows, inseparable, patient_folds
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.episodes import Episodes
@@ -69,12 +70,10 @@ def draw_temperatures(
     for draw, (which, parts) in enumerate(found):
         if not parts:
             continue
-        arrays = {name: array[which] for name, array in fitted.head.arrays().items()}
-        own = replace(fitted, head=replace(fitted.head, **arrays))
+        own = replace(fitted, head=fitted.head.take(which))
         predicted = own.logits(X[ends[draw] : ends[draw + 1]])
-        logits, fold = np.empty(predicted.shape[1:]), np.empty(predicted.shape[1], dtype=np.int64)
-        for place, (_, held) in enumerate(parts):
-            logits[held], fold[held] = predicted[place, held], place
+        fold = fold_of_rows(parts, predicted.shape[1])
+        logits = predicted[fold, np.arange(len(fold))]
         temperatures[draw] = calibrate_seen(logits, labels[draw], fold)[0].temperature
     return temperatures
 
@@ -97,6 +96,6 @@ def calibrate_seen(
     found = calibrate(logits[seen], y[seen], fold[seen], class_wise=class_wise)
     left = int((~seen).sum())
     if left:
-        rule = f"{found.rule}; {left:,} row{'' if left == 1 else 's'} left out, whose class their fit had not seen"
+        rule = f"{found.rule}; {counted(left, 'row')} left out, whose class their fit had not seen"
         found = replace(found, rule=rule)
     return found, seen

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from fewshot_flair.data.grades import DR_WORDS, folded
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import nearest
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.design import DecisionChoice
@@ -145,9 +145,10 @@ def check_prevalence(prevalence: object, classes: Sequence[str]) -> None:
 def _known(option: str, names: Iterable[str], classes: Sequence[str]) -> None:
     for name in names:
         if name not in classes:
-            near = get_close_matches(name, classes, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"{option}: no class {name!r}; {hint}there are {', '.join(classes)}")
+            hint = nearest(name, classes)
+            raise InputError(
+                f"{option}: no class {name!r}; {hint}{' ' * bool(hint)}there are {', '.join(classes)}"
+            )
 
 
 def _reads_normal(name: str) -> bool:

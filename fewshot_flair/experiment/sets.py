@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.design import DataSet
 
-__all__ = ["NOTE", "SetSpec", "measure_sets", "where_it_ends"]
+__all__ = ["NOTE", "SetSpec", "by_method", "measure_sets", "where_it_ends"]
 
 NOTE = "sets: "
 """How what is to be said of sets begins."""
@@ -158,6 +158,15 @@ def measure_sets(
             )
         notes += [f"{texts[0]} ({len(texts)} of {len(episodes)} draws)" for texts in said.values()]
     return rows, [f"{NOTE}{note}" for note in dict.fromkeys(notes)]
+
+
+def by_method(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of `measure_sets` by what differs but for the seed: method, score, alpha and quantile, in words."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        name = f"{row['method']}, {row['score']}, alpha {row['alpha']:g}"
+        found.setdefault(name if row["quantile"] == "exact" else f"{name}, {row['quantile']}", []).append(row)
+    return found
 
 
 def _sets(made: Conformal, clinic: Clinic, kind: str) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.models.decision import Decision, calibrated, decide
+from fewshot_flair.models.decision import Decision, decide
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Prevalence = Mapping[str, float] | Literal["estimate"] | None
 def add_columns(
     table: pd.DataFrame,
     features: NDArray[np.float32],
-    logits: NDArray,
+    plain: NDArray[np.float64] | None,
     decision: Decision | None,
     *,
     sets: Conformal | None,
@@ -46,15 +46,15 @@ def add_columns(
     Parameters
     ----------
     features : float32 array of shape (n, D)
-    logits : array of shape (n, C)
-        Decisions are made on their probabilities without a prevalence, as thresholds were chosen on such.
+    plain : float64 array of shape (n, C), optional
+        Calibrated probabilities without a prevalence: thresholds were chosen on such. None without a decision.
     sets, rows : optional
         What was kept with the adapter.
     quality : sequence of n, optional
         As `assess_files` gives it; None where there are no photographs.
     patients : sequence of n str
     """
-    from fewshot_flair.evaluation import Typicality, positive_score
+    from fewshot_flair.evaluation import positive_score
     from fewshot_flair.models.qualities import word_of
 
     n = len(table)
@@ -62,12 +62,12 @@ def add_columns(
     nearest = [""] * n
     if rows is not None and n:
         nearest = [rows.names(found) for found in rows.nearest(features)]
-        if len(set(rows.patients)) > 1:
-            typical = Typicality.fit(rows.features, rows.patients).p_values(features)
+        if rows.typicality is not None:
+            typical = rows.typicality.p_values(features)
     concerns = [_concern(None if quality is None else quality[i], typical[i]) for i in range(n)]
     decisions, reasons = [""] * n, concerns
-    if decision is not None and n:
-        decisions, reasons = decide(decision, calibrated(decision, logits), concerns)
+    if decision is not None and plain is not None and n:
+        decisions, reasons = decide(decision, plain, concerns)
     if decision is not None and decision.operating is not None and n:
         shown = table[[f"probability_{name}" for name in decision.classes]].to_numpy(np.float64)
         table = table.assign(positive=positive_score(shown, decision.positive))

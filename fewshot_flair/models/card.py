@@ -5,12 +5,12 @@ Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.experiment.folder import versions
+from fewshot_flair.files import json_bytes
 from fewshot_flair.report.page import render
-from fewshot_flair.report.wording import percent_range, percentage
+from fewshot_flair.report.wording import MINI, percent_range, percentage
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def card_files(origin: Origin, model: SavedModel, use: dict[str, Any]) -> dict[s
     content = {"name": name, "card": card, "figures": _figures(origin), "percentage": percentage}
     page = render(name, [("{% include 'card.html.j2' %}", content)])
     return {
-        "card.json": json.dumps(card, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n",
+        "card.json": json_bytes(card),
         "card.html": page.encode(errors="backslashreplace"),
     }
 
@@ -98,10 +98,7 @@ def _notes(model: SavedModel, provenance: Provenance | None) -> list[str]:
             "them say nothing of patients."
         )
     if model.made_by.name == "mini":
-        notes.append(
-            "The mini encoder was trained on rendered photographs only. On real eyes it is a way to learn the tool, "
-            "not a good model of the retina."
-        )
+        notes.append(MINI)
     return notes
 
 

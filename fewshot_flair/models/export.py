@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,16 +17,16 @@ from fewshot_flair.encoders.tower import TowerEncoder
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import kind_at_hand
 from fewshot_flair.experiment.encoding import Encoding
-from fewshot_flair.files import digest_of, read_json, replace_file
+from fewshot_flair.files import digest_of, json_bytes, read_json, replace_file
 from fewshot_flair.images.wording import preparation_steps
 from fewshot_flair.models.card import card_files
-from fewshot_flair.models.origin import Origin
 from fewshot_flair.models.photographs import find_photographs
 from fewshot_flair.models.run import SavedModel
-from fewshot_flair.models.storage import adapter_digest, load_adapter
+from fewshot_flair.models.storage import adapter_digest
 
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
+    from fewshot_flair.models.origin import Origin
 
 __all__ = ["ALLOWED", "Exported", "export_model"]
 
@@ -99,7 +98,8 @@ def export_model(
         the graph's logits differ from ours by more than 1e-4, and 3e-6 of the row's largest; nothing is left then.
     """
     check_engine("onnxruntime", "float32", "cpu")
-    origin, model = Origin.find(Path(run), adapter), SavedModel.open(Path(run), adapter)
+    model = SavedModel.open(Path(run), adapter)
+    origin = model.origin
     folder = Path(out) if out is not None else origin.run / "export" / model.name
     _check_out(folder)
     loaded = model.encoder_now(encoder, None, Encoding())
@@ -127,15 +127,14 @@ def export_model(
         _write(model, loaded, graph)
         progress("the check")
         checked = _check(model, loaded, graph, files)
-        _, extra = load_adapter(origin.folder)
-        described = _described(model, loaded, extra.get("decision")) | {"check": checked}
+        described = _described(model, loaded) | {"check": checked}
         described["digests"] = _digests(origin, loaded, Path(scratch))
         contents = card_files(origin, model, described)
         _made(folder)
         (folder / RECORD).unlink(missing_ok=True)  # without which it is no export
         for path in Path(scratch).iterdir():
             path.replace(folder / path.name)
-        for name, content in (contents | {RECORD: _json(described)}).items():
+        for name, content in (contents | {RECORD: json_bytes(described)}).items():
             replace_file(folder / name, [content])
     return Exported(
         folder, model.name, checked["photographs"], checked["largest_difference"], checked["largest_logit"]
@@ -189,8 +188,9 @@ def _check(model: SavedModel, encoder: Encoder, path: Path, files: Sequence[Path
     }
 
 
-def _described(model: SavedModel, encoder: Encoder, decision: dict[str, Any] | None) -> dict[str, Any]:
+def _described(model: SavedModel, encoder: Encoder) -> dict[str, Any]:
     """What a program must know to use the graph."""
+    decision = model.decision.model_dump() if model.decision else None
     size, kind = encoder.preparation.image_size, _kind(model, encoder)
     classes = [str(name) for name in model.adapter.columns_]
     calibration = {name: (decision or {}).get(name) for name in ("temperature", "bias")}
@@ -227,10 +227,6 @@ def _digests(origin: Origin, encoder: Encoder, written: Path) -> dict[str, str]:
         "preparation": digest_of(encoder.preparation.to_dict()),
         **{path.name: image_key(path) for path in sorted(written.iterdir())},
     }
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def _kind(model: SavedModel, encoder: Encoder) -> str:

@@ -10,8 +10,7 @@ import numpy as np
 
 from fewshot_flair.conformal import Conformal
 from fewshot_flair.conformal.methods.cross import Cross
-from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.files import replace_file, sha256
+from fewshot_flair.files import read_known, replace_file, sha256
 from fewshot_flair.models.training import TrainingRows
 
 if TYPE_CHECKING:
@@ -52,21 +51,15 @@ def read_sets(adapter: Adapter, kept: Mapping[str, Any] | None, folder: Path) ->
 
     if kept is None:
         return None
-    path = folder / "sets.safetensors"
-    if not path.is_file():
-        raise MissingFileError(f"{path} is not there; run adapt again")
-    content = path.read_bytes()
-    if sha256(content) != kept["sha256"]:
-        raise InputError(f"{path} is damaged or of another run; run adapt again")
+    content = read_known(folder / "sets.safetensors", kept["sha256"])
     return Conformal.from_arrays(adapter, kept["settings"], load(content))
 
 
 def keep_training_rows(clinic: Clinic, kind: str, folder: Path) -> dict[str, str]:
-    """Write ``training-KIND.safetensors`` once for all adapters in `folder`; what `read_training_rows` takes."""
+    """Write ``training-KIND.safetensors``, for all adapters in `folder`; what `read_training_rows` takes."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"training-{kind}.safetensors"
-    digest = sha256(path.read_bytes()) if path.is_file() else TrainingRows.of(clinic, kind).save(path)
-    return {"file": path.name, "sha256": digest}
+    return {"file": path.name, "sha256": TrainingRows.of(clinic, kind).save(path)}
 
 
 def read_training_rows(kept: Mapping[str, str] | None, folder: Path) -> TrainingRows | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fewshot_flair.data import Manifest, SkippedRow
 from fewshot_flair.errors import InputError, MissingFileError
 
-__all__ = ["Photographs", "check_patients", "find_photographs"]
+__all__ = ["Photographs", "find_photographs"]
 
 TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet", ".pq"}
 
@@ -65,15 +65,6 @@ class Photographs:
             raise InputError(f"photographs: no image in {', '.join(map(str, given))}")
         images, patients = (list(column) for column in zip(*rows.values(), strict=True))
         return cls(images, list(rows), patients, skipped, passed_over)
-
-
-def check_patients(given: Sequence[Path]) -> None:
-    """Raise where nobody says whose the photographs are."""
-    if not any(Photographs.found(given).patients):
-        raise InputError(
-            "--patients: nobody says whose the photographs are; instead of files give a table with the columns image "
-            "and patient_id"
-        )
 
 
 def find_photographs(given: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:

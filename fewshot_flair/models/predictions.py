@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,7 @@ from fewshot_flair.words import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fewshot_flair.adapters import Adapter
     from fewshot_flair.data import SkippedRow
-    from fewshot_flair.models.decision import Decision
 
 __all__ = ["Predictions", "check_table", "predict_table", "with_notes"]
 
@@ -112,35 +110,21 @@ def check_table(
 
 
 def predict_table(
-    adapter: Adapter,
-    images: Sequence[str],
-    features: NDArray[np.float32],
-    decision: Decision | None = None,
-    prevalence: Mapping[str, float] | Literal["estimate"] | None = None,
+    classes: Sequence[str], images: Sequence[str], probabilities: NDArray[np.float64]
 ) -> pd.DataFrame:
     """One row for each image: its name, the predicted class, its probability, and all of them.
 
     Parameters
     ----------
+    classes : sequence of C str
     images : sequence of n str
         What the table calls each image.
-    features : float32 array of shape (n, D)
-        Of the kind that the adapter takes (see `kind_at_hand`).
-    decision : Decision, optional
-        Calibrates the probabilities.
-    prevalence : optional
-        As `calibrated` takes it.
+    probabilities : array of shape (n, C)
     """
     import pandas as pd
 
-    from fewshot_flair.adapters.base import softmax
-    from fewshot_flair.models.decision import calibrated
-
     if not len(images):
-        return pd.DataFrame(columns=[*COLUMNS, *(f"probability_{name}" for name in adapter.columns_)])
-    logits = adapter.logits(features)
-    probabilities = softmax(logits) if decision is None else calibrated(decision, logits, prevalence)
-    classes = [str(name) for name in adapter.columns_]  # grades in their order
+        return pd.DataFrame(columns=[*COLUMNS, *(f"probability_{name}" for name in classes)])
     table = pd.DataFrame(probabilities, columns=[f"probability_{name}" for name in classes])
     best = probabilities.argmax(axis=1)
     table.insert(0, "image", list(images))

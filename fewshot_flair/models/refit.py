@@ -93,23 +93,26 @@ def refit_all(
     crossed = cross_validate(clinic, specs, device=device)
     shutil.rmtree(out / "adapters", ignore_errors=True)
     saved, tables, predicted = {}, [], {}
+    beside: dict[str, dict[str, str]] = {}
     for spec in specs:
         progress(f"{spec.label} on all training rows")
         adapter = refit(clinic, spec, device)
         folder = Path("adapters") / folder_name(spec.label)
         decision = _decision(clinic, spec.label, crossed, wanted)
         kind = clinic.feature_kind(adapter.features)
+        if kind not in beside:
+            beside[kind] = keep_training_rows(clinic, kind, out / "adapters")
         kept = {
             "sets": keep_sets(adapter, spec.label, clinic, crossed, wanted.alpha, out / folder),
-            "training_rows": keep_training_rows(clinic, kind, out / "adapters"),
+            "training_rows": beside[kind],
         }
         save_adapter(adapter, out / folder, extra=_for_use(clinic, choice, decision) | kept)
-        features = clinic.test.read(kind)
-        table = predict_table(adapter, clinic.test.images, features, decision)
+        logits = adapter.logits(clinic.test.read(kind))
+        probabilities = calibrated(decision, logits)
+        table = predict_table(clinic.classes, clinic.test.images, probabilities)
         table.insert(1, "label", [clinic.classes[code] for code in clinic.test.y])
         table.insert(2, "adapter", spec.label)
         tables.append(table)
-        probabilities = table.iloc[:, -len(clinic.classes) :].to_numpy(dtype=np.float64)
         predicted[spec.label] = probabilities.argmax(axis=1)
         saved[spec.label] = Saved(
             folder=folder.as_posix(),
@@ -120,7 +123,7 @@ def refit_all(
             decision=decision.model_dump(),
             decided=measure(
                 decision,
-                adapter.logits(features),
+                logits,
                 clinic.test.y,
                 clinic.test.patients,
                 ordinal=clinic.ordinal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fewshot_flair.adapters.base import softmax
 from fewshot_flair.encoders import list_encoders
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import kind_at_hand
@@ -25,6 +27,7 @@ from fewshot_flair.models.origin import Origin
 from fewshot_flair.models.photographs import Photographs
 from fewshot_flair.models.predictions import Predictions, predict_table, with_notes
 from fewshot_flair.models.storage import load_adapter
+from fewshot_flair.report.wording import MINI
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
@@ -36,6 +39,11 @@ if TYPE_CHECKING:
     from fewshot_flair.models.training import TrainingRows
 
 __all__ = ["SavedModel"]
+
+NOBODYS = (
+    "--patients: nobody says whose the photographs are; instead of files give a table with the columns image and "
+    "patient_id"
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,12 @@ class SavedModel:
         How that encoder is loaded.
     decision : Decision or None
         Calibration, operating point and referral; None where it was saved without.
-    trained_on : set of str
-        Keys (digests) of the photographs that it was fitted on; empty where the run is not at hand.
+    sets : Conformal or None
+        Sets of the fits of its cross-validation; None where there were no folds.
+    rows : TrainingRows or None
+        What it was fitted on; None where that does not lie beside it.
+    origin : Origin
+        Where it lies.
     """
 
     name: str
@@ -62,10 +74,10 @@ class SavedModel:
     choice: EncoderChoice
     training_images: int
     data: str
-    trained_on: frozenset[str]
-    decision: Decision | None = None
-    sets: Conformal | None = None
-    rows: TrainingRows | None = None
+    decision: Decision | None
+    sets: Conformal | None
+    rows: TrainingRows | None
+    origin: Origin
 
     @classmethod
     def open(cls, run: Path, name: str | None = None) -> SavedModel:
@@ -93,9 +105,12 @@ class SavedModel:
         decision = None if kept is None else Decision.of(kept, folder / "adapter.json")
         sets = read_sets(adapter, extra.get("sets"), folder)
         rows = read_training_rows(extra.get("training_rows"), folder)
-        return cls(
-            folder.name, adapter, encoder, choice, images, data, origin.trained_on, decision, sets, rows
-        )
+        return cls(folder.name, adapter, encoder, choice, images, data, decision, sets, rows, origin)
+
+    @cached_property
+    def trained_on(self) -> frozenset[str]:
+        """Keys (digests) of the photographs that it was fitted on; empty where the run is not at hand."""
+        return self.origin.trained_on
 
     def predict(
         self,
@@ -105,6 +120,7 @@ class SavedModel:
         encoder: str | None = None,
         text_encoder: str | None = None,
         prevalence: Mapping[str, float] | Literal["estimate"] | None = None,
+        by_patient: bool = False,
         steps: Any = None,
     ) -> Predictions:
         """Classify photographs (files, or folders of them), or rows of files of features.
@@ -115,20 +131,29 @@ class SavedModel:
             Where the encoder is now, if it has moved.
         prevalence : optional
             Of the place of use, as `calibrated` takes it; "estimate" is by file for files of features.
+        by_patient : bool
+            Refuse photographs of whom nobody says whose they are.
         steps : optional
             Shows how far the encoding is (see `runner.Steps`).
         """
+        if prevalence is not None and self.decision is None:
+            raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
+        check_prevalence(prevalence, self.classes)
         brought = [path for path in given if holds_features(path)]
         if 0 < len(brought) < len(given):
             raise InputError(
                 f"{brought[0]} holds features and others are photographs; give one kind at a time"
             )
+        if by_patient and brought:
+            raise InputError(NOBODYS)
         if brought:
             return Predictions(self._of_features(given, how, prevalence), [], {})
         from fewshot_flair.bank import FeatureBank, extract
         from fewshot_flair.bank.qualities import assess_files
 
         photographs = Photographs.found(given)
+        if by_patient and not any(photographs.patients):
+            raise InputError(NOBODYS)
         names = dict(zip(map(str, photographs.paths), photographs.images, strict=True))
         loaded = self.encoder_now(encoder, text_encoder, how)
         bank = FeatureBank.open(how.cache, loaded)
@@ -147,7 +172,7 @@ class SavedModel:
         steps.doing("the quality of the photographs")
         quality = assess_files([Path(path) for path in readable], how.cache, workers=how.workers)
         of = dict(zip(names, photographs.patients, strict=True))
-        table = self._table(
+        table, plain = self._answers(
             [names[path] for path in readable],
             self._features(bank, keys),
             prevalence,
@@ -159,9 +184,6 @@ class SavedModel:
         whose = [*(of[row.image] for row in done.skipped), *[""] * len(photographs.skipped)]
         table = with_notes(table, notes, skipped, photographs.passed_over, whose)
         paths = [*map(Path, readable), *[None] * (len(table) - len(readable))]
-        plain = None
-        if self.decision is not None and readable:
-            plain = calibrated(self.decision, self.adapter.logits(self._features(bank, keys)))
         return Predictions(table, skipped, photographs.passed_over, paths, plain)
 
     def told(self, *, moved: bool = False) -> list[str]:
@@ -180,12 +202,15 @@ class SavedModel:
                 "thresholds were chosen."
             )
         if self.made_by.name == "mini":
-            said.append(
-                "The mini encoder was trained on rendered photographs only: on real eyes, to learn the tool."
-            )
+            said.append(MINI)
         return said
 
-    def _table(
+    @property
+    def classes(self) -> list[str]:
+        """Names of the columns; grades in their order."""
+        return [str(name) for name in self.adapter.columns_]
+
+    def _answers(
         self,
         images: Sequence[str],
         features: NDArray[np.float32],
@@ -193,21 +218,24 @@ class SavedModel:
         *,
         quality: Sequence[Quality | str] | None = None,
         patients: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
-        if prevalence is not None and self.decision is None:
-            raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
-        check_prevalence(prevalence, [str(name) for name in self.adapter.columns_])
-        table = predict_table(self.adapter, images, features, self.decision, prevalence)
-        return add_columns(
-            table,
+    ) -> tuple[pd.DataFrame, NDArray[np.float64] | None]:
+        """The table, and the calibrated probabilities without a prevalence, where there is a calibration."""
+        logits = self.adapter.logits(features) if len(images) else np.empty((0, len(self.classes)))
+        plain = None if self.decision is None else calibrated(self.decision, logits)
+        shown = softmax(logits) if plain is None else plain
+        if self.decision is not None and prevalence is not None:
+            shown = calibrated(self.decision, logits, prevalence)
+        table = add_columns(
+            predict_table(self.classes, images, shown),
             features,
-            self.adapter.logits(features) if len(images) else features,
+            plain,
             self.decision,
             sets=self.sets,
             rows=self.rows,
             quality=quality,
             patients=[""] * len(images) if patients is None else patients,
         )
+        return table, plain
 
     def _of_features(
         self,
@@ -227,7 +255,8 @@ class SavedModel:
                     f"{path.name} holds features of another model than this adapter was fitted on "
                     f"({self.made_by.name}): {self._difference(source.fingerprint)}"
                 )
-            table = self._table(row_names(path, found), self._features(found.bank, found.keys), prevalence)
+            features = self._features(found.bank, found.keys)
+            table, _ = self._answers(row_names(path, found), features, prevalence)
             notes = ["was among the training rows" if key in self.trained_on else "" for key in found.keys]
             tables.append(with_notes(table, notes))
         return pd.concat(tables, ignore_index=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.episodes.folds import FOLDS, inseparable, patient_folds
+from fewshot_flair.episodes.folds import FOLDS, fold_of_rows, inseparable, patient_folds
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters.heads import Head
@@ -81,9 +81,7 @@ def cross_validate(
     if not parts:
         return CrossValidation()
     episodes = Episodes.of([fit for fit, _ in parts])
-    fold = np.empty(len(y), dtype=np.int64)
-    for place, (_, held) in enumerate(parts):
-        fold[held] = place
+    fold = fold_of_rows(parts, len(y))
     logits, scores, heads = {}, {}, {}
     for spec in specs:
         adapter = clinic.create(spec)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.files import replace_file, sha256
+from fewshot_flair.adapters.batch import unit
+from fewshot_flair.errors import InputError
+from fewshot_flair.files import read_known, replace_file, sha256
 
 if TYPE_CHECKING:
+    from fewshot_flair.evaluation import Typicality
     from fewshot_flair.experiment.clinic import Clinic
 
 __all__ = ["TrainingRows"]
@@ -71,13 +74,16 @@ class TrainingRows:
         """Read what `save` wrote; MissingFileError or InputError where it is gone or another."""
         from safetensors.numpy import load
 
-        if not path.is_file():
-            raise MissingFileError(f"{path} is not there; it lies beside the adapters that `adapt` saved")
-        content = path.read_bytes()
-        if sha256(content) != digest:
-            raise InputError(f"{path} is damaged or of another run; run `adapt` again")
+        content = read_known(path, digest)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         return cls(load(content)["features"], **json.loads(header["__metadata__"]["rows"]))
+
+    @cached_property
+    def typicality(self) -> Typicality | None:
+        """How typical new rows are of these; None where they are all of one patient."""
+        from fewshot_flair.evaluation import Typicality
+
+        return Typicality.fit(self.features, self.patients) if len(set(self.patients)) > 1 else None
 
     def nearest(self, features: NDArray[np.float32], most: int = 3) -> list[list[int]]:
         """The rows that new ones are most alike, by the cosine of their features: n lists of at most `most`.
@@ -89,19 +95,14 @@ class TrainingRows:
         """
         if features.shape[1] != self.features.shape[1]:
             raise InputError(f"{features.shape[1]} features; the training rows have {self.features.shape[1]}")
-        known = _unit(self.features).T
+        known = unit(np, self.features).T
         most = min(most, known.shape[1])
         found: list[list[int]] = []
         for start in range(0, len(features), BLOCK):
-            cosines = _unit(features[start : start + BLOCK]) @ known
+            cosines = unit(np, features[start : start + BLOCK]) @ known
             found += np.argsort(-cosines, axis=1, kind="stable")[:, :most].tolist()
         return found
 
     def names(self, rows: Sequence[int]) -> str:
         """Images of rows with their classes, for a table."""
         return "; ".join(f"{self.images[row]} ({self.labels[row]})" for row in rows)
-
-
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -6,8 +6,12 @@ import math
 
 from fewshot_flair.words import counted
 
-__all__ = ["bold_means", "percent_range", "percentage", "unit", "with_interval"]
+__all__ = ["MINI", "bold_means", "percent_range", "percentage", "unit", "with_interval"]
 
+MINI = (
+    "The mini encoder was trained on rendered photographs only. On real eyes it is a way to learn the tool and to "
+    "compare adapters, not a good model of the retina."
+)
 FEWEST_TOLD_APART = 6
 """With fewer draws no difference has p below 5 % by the exact signed-rank test: 2 / 2⁵ is 6 %."""
 

@@ -18,7 +18,8 @@ from fewshot_flair.adapters import Adapter, fit_episodes
 from fewshot_flair.adapters.base import softmax
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.conformal.base import CONFORMAL, Conformal, class_probabilities
-from fewshot_flair.conformal.folds import fold_of_rows
+from fewshot_flair.conformal.folds import ONE_PATIENT
+from fewshot_flair.episodes.folds import fold_of_rows, patient_folds
 from fewshot_flair.errors import InputError
 
 
@@ -48,13 +49,13 @@ class Cross(Conformal):
 
     def calibrate(self, X: NDArray, y: NDArray[np.int64], u: NDArray[np.float64], groups: NDArray) -> None:
         """One fit a fold, all in one batch, and the scores of the rows that it has not seen."""
-        self.fold_ = fold_of_rows(y, groups, self.folds, self.random_state)
-        used = np.arange(self.fold_.max() + 1)
-        episodes = [np.flatnonzero(self.fold_ != k) for k in used]
-        self.head_ = fit_episodes(self.adapter, X, y, episodes, classes=range(len(self.columns_))).head
-        unseen = class_probabilities(self.head_, X)[self.fold_, np.arange(len(X))]
-        self.scores_ = self.score.labelled(unseen, y, u)
-        self.n_calibration_ = len(X)
+        parts = patient_folds(y, groups, self.folds, self.random_state)
+        if not parts:
+            raise InputError(ONE_PATIENT)
+        fold = fold_of_rows(parts, len(y))
+        episodes = [fit for fit, _ in parts]
+        head = fit_episodes(self.adapter, X, y, episodes, classes=range(len(self.columns_))).head
+        self._keep(head, class_probabilities(head, X)[fold, np.arange(len(X))], y, fold, u)
         self._warn_of_few(len(X))
 
     def of_fits(
@@ -76,10 +77,22 @@ class Cross(Conformal):
         y, fold : int arrays of shape (n,)
         classes : sequence of C names
         """
-        self.head_, self.fold_, self.columns_, self.n_calibration_ = head, fold, np.array(classes), len(y)
-        p = softmax(np.asarray(logits, dtype=np.float64))
-        self.scores_ = self.score.labelled(p, y, np.random.default_rng(self.random_state).random(len(y)))
+        self.columns_ = np.array(classes)
+        u = np.random.default_rng(self.random_state).random(len(y))
+        self._keep(head, softmax(np.asarray(logits, dtype=np.float64)), y, fold, u)
         return self
+
+    def _keep(
+        self,
+        head: Head,
+        unseen: NDArray[np.float64],
+        y: NDArray[np.int64],
+        fold: NDArray[np.int64],
+        u: NDArray[np.float64],
+    ) -> None:
+        """Scores of rows by their probabilities (n, C) out of fold."""
+        self.head_, self.fold_, self.n_calibration_ = head, fold, len(y)
+        self.scores_ = self.score.labelled(unseen, y, u)
 
     def contains(self, X: NDArray, u: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Classes that fit no worse than enough of the calibration rows, each by the fit without it."""

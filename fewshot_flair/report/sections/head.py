@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.report.context import Context
+from fewshot_flair.report.wording import MINI
 from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content"]
@@ -14,7 +15,7 @@ TEMPLATE = """
 <p class="question">{{ question }}<br>{{ subtitle }}</p>
 <p>{{ setting }}</p>
 {% if rendered %}<p class="note"><strong>{{ rendered | join(", ") }}: these photographs are rendered by a program;</strong> they are no real eyes, and the numbers on them say nothing of patients.</p>{% endif %}
-{% if mini %}<p class="note">The <em>mini</em> encoder was trained on rendered photographs only. On real eyes it is a way to learn the tool and to compare adapters, not a good model of the retina.</p>{% endif %}
+{% if mini %}<p class="note">{{ mini }}</p>{% endif %}
 {% for name, why in undefined.items() %}<p class="note"><strong>{{ name }} is left out of the tables and pictures below:</strong> {{ metric.title }} is undefined there, as {{ why }}.</p>{% endfor %}
 """
 
@@ -31,7 +32,7 @@ def content(context: Context) -> dict[str, Any]:
         "subtitle": f"Data: {', '.join(data)}. Encoder{'' if len(encoders) == 1 else 's'}: {', '.join(encoders)}.",
         "setting": _setting(context),
         "rendered": sorted({clinic.data for clinic in record.clinics if clinic.rendered}),
-        "mini": "mini" in encoders,
+        "mini": MINI if "mini" in encoders else "",
         "undefined": context.undefined,
         "metric": context.metric,
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from fewshot_flair.evaluation import interval_over_seeds
 from fewshot_flair.evaluation.set_figures import SET_FIGURES
-from fewshot_flair.experiment.sets import NOTE
+from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.context import Context
 
 __all__ = ["TEMPLATE", "content"]
@@ -47,17 +47,9 @@ def content(context: Context) -> dict[str, Any] | None:
         named = [str(cell.names[name]) for name, several in varied.items() if several]
         shots = cell.names["shots"]
         title = ", ".join([*named, f"{cell.names['scenario']}, {shots} {'shot' if shots == 1 else 'shots'}"])
-        kinds = dict.fromkeys((r["method"], r["score"], r["alpha"], r["quantile"]) for r in cell.sets)
-        for method, score, alpha, quantile in kinds:
-            key = (method, score, alpha, quantile)
-            rows = [r for r in cell.sets if (r["method"], r["score"], r["alpha"], r["quantile"]) == key]
-            name = f"{cell.names['adapter']}: {method}, {score}, alpha {alpha:g}"
-            tables.setdefault(title, []).append(
-                (
-                    name + ("" if quantile == "exact" else f", {quantile}"),
-                    [_figure(f, [r[f] for r in rows]) for f in SET_FIGURES],
-                )
-            )
+        for method, rows in by_method(cell.sets).items():
+            figures = [_figure(key, [row[key] for row in rows]) for key in SET_FIGURES]
+            tables.setdefault(title, []).append((f"{cell.names['adapter']}: {method}", figures))
     notes = [n for cell in context.results.cells for n in cell.notes if n.startswith(NOTE)]
     if not tables and not notes:
         return None

@@ -146,11 +146,12 @@ def predictions(to: Console, found: Predictions, classes: Sequence[str]) -> None
         say(to, f"{decided.get('answer', 0)} answered, {decided.get('refer', 0)} referred" + _of(why))
     told = {
         "quality": "there are no photographs",
-        "typicality": "the training rows are not beside the adapter",
+        "typicality": "the training rows are not beside the adapter, or are all of one patient",
+        "set": "there were too few training patients for folds",
     }
     for column, why_not in told.items():
         if counts.sum() and not found.table[column].replace("", None).notna().any():
-            warn(to, f"{column} is not measured, as {why_not}; no photograph is referred for it")
+            warn(to, f"{column} is empty, as {why_not}; no photograph is referred for it")
     trained = int(found.table["note"].str.startswith("was among the training").sum())
     if trained:
         warn(to, f"{trained} of them were among the training photographs; what is said of those is no test")

@@ -131,7 +131,7 @@ def refit_all(
             ),
         )
     default, rule = choose_default(crossed.scores, list(saved), crossed.folds)
-    verdict = _verdict(clinic, default, predicted)
+    verdict = _verdict(clinic, default, predicted, crossed.folds)
     return Refits(saved, default, rule, verdict, pd.concat(tables, ignore_index=True))
 
 
@@ -195,13 +195,15 @@ def _figures(clinic: Clinic, probabilities: NDArray[np.float64]) -> TestFigures:
     )
 
 
-def _verdict(clinic: Clinic, default: str, predicted: dict[str, NDArray[np.int64]]) -> str:
+def _verdict(clinic: Clinic, default: str, predicted: dict[str, NDArray[np.int64]], folds: int) -> str:
     """Whether the default adapter beats zero-shot on the test rows, patients resampled."""
     from fewshot_flair.evaluation import balanced_accuracy, paired_bootstrap
     from fewshot_flair.experiment.spec import AdapterSpec
 
     if clinic.text is None:
         return ""
+    if default == "zero-shot" and not folds:
+        return "There are too few training patients for cross-validation: whether adaptation helps here was not asked."
     if default == "zero-shot":
         return (
             "No adapter is better than zero-shot in cross-validation on the training rows: adaptation is not shown "

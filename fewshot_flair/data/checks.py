@@ -15,7 +15,7 @@ from fewshot_flair.images.formats import FORMAT_NAMES, format_of
 
 __all__ = [
     *("BadRowsError", "Found", "Rules", "bad_rows", "find_images", "image_folder"),
-    *("image_problem", "image_problems", "parted_patients", "unlabelled_tests"),
+    *("image_problem", "image_problems", "parted_patients", "repeats", "unlabelled_tests"),
 ]
 
 SHOWN = 20
@@ -107,7 +107,7 @@ def find_images(table: Table, root: Path, check: bool, images_given: bool) -> Fo
         Whether the user named the folder, so that a message does not advise to.
     """
     written = table.columns["image"]
-    locator = Locator(root)
+    locator = Locator(root, deep=images_given)
     paths = [locator.plain(name) for name in written]
     if table.files is not None:
         # the table held the images; a path stands where it held none
@@ -126,7 +126,22 @@ def find_images(table: Table, root: Path, check: bool, images_given: bool) -> Fo
             found.problems[i] = f"{NOT_THERE}; did you mean {' or '.join(names)}?"
         else:
             found.problems[i] = NOT_THERE + advice
+    _refuse_shared(written, found)
     return found
+
+
+def _refuse_shared(written: Sequence[str], found: Found) -> None:
+    """A file that was found for two names is neither's for sure."""
+    names: dict[Path, set[str]] = {}
+    for name, path in zip(written, found.paths, strict=True):
+        names.setdefault(path, set()).add(name)
+    searched = {name for name, _ in found.renamed}
+    for i, (name, path) in enumerate(zip(written, found.paths, strict=True)):
+        if len(names[path]) > 1 and name in searched and not found.problems[i]:
+            others = ", ".join(map(repr, sorted(names[path] - {name})[:3]))
+            found.problems[i] = f"{NOT_THERE}; the only file of that name, {path}, is also that of {others}"
+            searched.discard(name)
+    found.renamed = [pair for pair in found.renamed if pair[0] in searched]
 
 
 @dataclass(frozen=True)
@@ -163,19 +178,32 @@ def bad_rows(table: Table, found: Found, rules: Rules) -> dict[int, SkippedRow]:
     return bad
 
 
+def repeats(table: Table, found: Found) -> dict[int, int]:
+    """Rows that say again what another row says of the very same file, and that row, by their places in the table."""
+    roles = [role for role in ("label", "patient_id", "eye", "split", "clinic") if table.columns.get(role)]
+    first: dict[Path, int] = {}
+    again: dict[int, int] = {}
+    for i, path in enumerate(found.paths if table.files is None else ()):
+        earlier = first.setdefault(path, i)
+        if earlier != i and all(table.columns[role][i] == table.columns[role][earlier] for role in roles):
+            again[i] = earlier
+    return again
+
+
 def _copies(table: Table, found: Found) -> dict[int, str]:
-    """Rows whose very file another row has; of two labels nobody can tell which is right."""
+    """Rows whose very file another row has, with other entries; of two labels nobody can tell which is right."""
     labels = table.columns["label"]
+    same = repeats(table, found)
     first: dict[Path, int] = {}
     copies: dict[int, str] = {}
     for i, path in enumerate(found.paths if table.files is None else ()):
         earlier = first.setdefault(path, i)
-        if earlier == i or not table.columns["image"][i]:
+        if earlier == i or not table.columns["image"][i] or i in same:
             continue
         differs = labels[i] != labels[earlier] and labels[i] and labels[earlier]
         there, here = repr(labels[earlier]), repr(labels[i])
         copies[i] = f"is already in row {table.rows[earlier]}" + (
-            f", with label {there} there and {here} here" if differs else ""
+            f", with label {there} there and {here} here" if differs else ", with other entries"
         )
         if differs:
             copies.setdefault(

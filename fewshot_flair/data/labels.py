@@ -12,6 +12,7 @@ __all__ = [
     "alike",
     "clean",
     "doubt",
+    "loosely",
     "misspelling_hints",
     "patient_name",
     "plain_number",
@@ -98,13 +99,14 @@ def alike(labels: Iterable[str]) -> list[tuple[str, str]]:
     first: dict[str, str] = {}
     pairs = []
     for label in dict.fromkeys(labels):
-        other = first.setdefault(_loosely(label), label)
+        other = first.setdefault(loosely(label), label)
         if other != label:
             pairs.append((other, label))
     return pairs
 
 
-def _loosely(label: str) -> str:
+def loosely(label: str) -> str:
+    """A label without regard to case, character forms, and hyphens or underscores for spaces."""
     return clean(_JOINED.sub(" ", unicodedata.normalize("NFKC", label).casefold().replace("\u2212", "-")))
 
 

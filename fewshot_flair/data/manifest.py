@@ -21,14 +21,17 @@ from fewshot_flair.data.checks import (
     find_images,
     image_folder,
     parted_patients,
+    repeats,
     unlabelled_tests,
 )
+from fewshot_flair.data.marked import settle_labels
 from fewshot_flair.data.notes import remarks
 from fewshot_flair.data.reading import manifest_path, read_table
 from fewshot_flair.data.rows import ROLES, classes_of, frame_of, tidy
 from fewshot_flair.data.splits import joined_groups, patient_split
 from fewshot_flair.data.tables import SkippedRow, TableFormat
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +94,7 @@ class Manifest:
         encoding: str | None = None,
         sheet: str | None = None,
         scale: str | None = None,
+        keep_repeats: bool = False,
     ) -> Manifest:
         """Read a CSV, TSV, Excel, OpenDocument or Parquet file, or a folder with one sub-folder a class.
 
@@ -122,6 +126,9 @@ class Manifest:
             Text encoding of the table, where it is neither UTF-8 nor UTF-16 with a mark.
         sheet : str, optional
             Sheet of a workbook, where several have the columns.
+        keep_repeats : bool
+            Keep a row that says the same of the same image as an earlier one, as protocols of papers do; else it
+            is left out, and recorded in `skipped`.
         scale : {"dr"}, optional
             State that labels are grades 0 to 4 of diabetic retinopathy; classes get their names.
 
@@ -146,6 +153,8 @@ class Manifest:
         where = manifest_path(Path(path))
         source = where.name or str(where)
         table = read_table(where, TableFormat(names, frozenset(required), encoding, sheet), labels_required)
+        settled = settle_labels(table, classes, source)
+        classes = settled.classes
         if labels_required and table.rows and not any(table.columns["label"]):
             raise InputError(
                 f"{source}: no row has a label in column {label_column!r}; write the class of the photographs "
@@ -156,6 +165,14 @@ class Manifest:
         found = find_images(table, root, check_images, images is not None)
         bad = bad_rows(table, found, Rules(labels_required, classes))
         left_out = unlabelled_tests(table, bad) if labels_required else {}
+        again = {} if keep_repeats else repeats(table, found)
+        again = {i: earlier for i, earlier in again.items() if i not in bad and i not in left_out}
+        left_out |= {
+            i: SkippedRow(
+                table.rows[i], table.columns["image"][i], f"says again what row {table.rows[earlier]} says"
+            )
+            for i, earlier in again.items()
+        }
         keep = [i for i in range(len(table.rows)) if i not in bad and i not in left_out]
         frame = frame_of(table, found.paths, keep)
         wrong = sorted([*table.bad, *bad.values()], key=lambda row: row.row)
@@ -168,8 +185,10 @@ class Manifest:
         if parted:
             raise InputError(f"{source}: {parted}")
         order, ordinal = classes_of(table, keep, classes, ordered, order_column, source)
-        skipped = sorted([*wrong, *left_out.values()], key=lambda row: row.row)
-        said = remarks(table, merged, no_patient, found.renamed, len(left_out))
+        skipped = sorted([*wrong, *settled.left_out, *left_out.values()], key=lambda row: row.row)
+        said = settled.said + remarks(table, merged, no_patient, found.renamed, len(left_out) - len(again))
+        if again:
+            said.append(f"{counted(len(again), 'row')} left out that say again what another row says")
         return cls(where, order, ordinal, frame, skipped, said)
 
     def __len__(self) -> int:

@@ -386,7 +386,7 @@ def test_hints_on_names_and_order(planted_clinic):
     said = to.file.getvalue()
     assert "reads just the name of: odd, zoster\n" in said
     assert "alphabetical order" in said
-    assert "1 bad row skipped" in said
+    assert "1 row left out; run.json lists" in said
     to = shown()
     show.doubts(to, planted_clinic)
     assert "alphabetical" not in to.file.getvalue()

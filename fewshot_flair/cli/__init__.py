@@ -16,6 +16,7 @@ from fewshot_flair.cli import (
     adapt,
     bank,
     cache,
+    data,
     export,
     list_adapters,
     list_encoders,
@@ -46,6 +47,7 @@ app.command()(study.report)
 app.command()(prompts.prompts)
 app.command()(list_adapters.adapters)
 app.command()(list_encoders.encoders)
+app.add_typer(data.app)
 app.add_typer(bank.app)
 
 

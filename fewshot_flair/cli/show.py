@@ -75,7 +75,7 @@ def doubts(to: Console, encoded: Clinic) -> None:
         *_of_classes(encoded.classes, train, test),
         *_of_twins(told),
         *told.remarks,
-        *([f"{counted(len(told.skipped), 'bad row')} skipped; run.json lists them"] if told.skipped else []),
+        *([f"{counted(len(told.skipped), 'row')} left out; run.json lists them"] if told.skipped else []),
         *_of_text(encoded),
     ]:
         warn(to, text)

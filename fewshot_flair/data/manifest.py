@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fewshot_flair.data.cards import ManifestCard, read_card
 from fewshot_flair.data.checks import (
     BadRowsError,
     Rules,
@@ -63,6 +64,8 @@ class Manifest:
         A sentence on each thing that was guessed, merged, taken as no patient, or left out.
     split_given : bool
         False where the split was drawn by `with_split`.
+    card : ManifestCard or None
+        What ``fewshot-flair data prepare`` wrote beside it.
     """
 
     path: Path
@@ -72,6 +75,7 @@ class Manifest:
     skipped: list[SkippedRow]
     remarks: list[str] = field(default_factory=list)
     split_given: bool = True
+    card: ManifestCard | None = None
 
     @classmethod
     def read(
@@ -104,7 +108,8 @@ class Manifest:
             The table; or a folder that holds ``manifest.csv``, or one sub-folder a class (inside
             ``train/`` and ``test/`` folders, if it is split).
         images : str or Path, optional
-            The folder that image paths are relative to; by default the manifest's own.
+            The folder that image paths are relative to; by default the one that the manifest's card names
+            (``fewshot-flair data prepare`` writes one), else the manifest's own.
         image_column, label_column, patient_column, eye_column, split_column, clinic_column : str
             What the columns are called; usual names (``Patient ID``, ``diagnosis``) are found without.
             Only the first is always needed; an image without a patient counts as a patient of its own.
@@ -152,6 +157,10 @@ class Manifest:
             required.add("order")
         where = manifest_path(Path(path))
         source = where.name or str(where)
+        card = read_card(where)
+        if card is not None:
+            images = card.folder(where) if images is None else images
+            classes, ordered = (card.classes, card.ordinal) if classes is None else (classes, ordered)
         table = read_table(where, TableFormat(names, frozenset(required), encoding, sheet), labels_required)
         settled = settle_labels(table, classes, source)
         classes = settled.classes
@@ -189,7 +198,9 @@ class Manifest:
         said = settled.said + remarks(table, merged, no_patient, found.renamed, len(left_out) - len(again))
         if again:
             said.append(f"{counted(len(again), 'row')} left out that say again what another row says")
-        return cls(where, order, ordinal, frame, skipped, said)
+        if card is not None and card.changed(where):
+            said.append(f"{source} was changed by hand since it was prepared")
+        return cls(where, order, ordinal, frame, skipped, said, card=card)
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -119,6 +120,9 @@ class Clinic:
         None where the encoder has no text tower.
     tower : Encoder or None
         The encoder itself, for adapters that learn through its text tower; loaded when first used.
+    fold_rows : tuple of (int64 array, int64 array)
+        Where a study makes folds: the places of each fold's training and test rows. `train` and `test` are then both
+        all labelled rows.
     """
 
     name: str
@@ -131,6 +135,15 @@ class Clinic:
     text: TextPrototypes | None
     tower: Encoder | None
     provenance: Provenance
+    fold_rows: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...] = ()
+
+    @cached_property
+    def folds(self) -> list[Clinic]:
+        """The clinic of each fold, whose sides are its rows; empty where there are none."""
+        return [
+            replace(self, train=self.train.take(train), test=self.test.take(test), fold_rows=())
+            for train, test in self.fold_rows
+        ]
 
     @property
     def title(self) -> str:
@@ -146,6 +159,7 @@ class Clinic:
             "" if self.pool is None else self.pool.digest,
             *self.classes,
             str(self.ordinal),
+            *(str([train.tolist(), test.tolist()]) for train, test in self.fold_rows),
             self.provenance.encoder.fingerprint_id,
             self.provenance.text_digest,
         ]

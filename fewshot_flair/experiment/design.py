@@ -10,16 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.grid import Cell, scenario_label
+from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.files import read_toml
 
-__all__ = ["DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
+__all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
+
+FLAIR_2025 = "flair-2025"
+"""The protocol of FLAIR's tables: zero-shot on every row, other adapters over five folds of the rows as they come."""
 
 MOST_CELLS = 100_000
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Shots = Annotated[int, Field(ge=1, le=10**9)]
+Shots = Annotated[int, Field(ge=1, le=ALL_SHOTS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Short = Annotated[str, Field(max_length=1000)]
 
@@ -156,6 +159,14 @@ class Study(_Strict):
 
     Attributes
     ----------
+    shots : list of int
+        Shots a class; ``"all"`` takes every training image (``ALL_SHOTS``).
+    folds : int, optional
+        Sides are made anew of all labelled rows, so many times, each row tested once: no patient and no photograph is
+        parted. ``protocol = "flair-2025"`` makes the five folds of FLAIR's tables instead.
+    feature_augmentation, test_augmentation : int
+        Augmented copies of each photograph that adapters are fitted on instead of it, and over whose logits test
+        answers are averaged (FLAIR's ``fta`` and ``tta`` take 20); 0 for none.
     seeds : list of int
         Support sets are drawn for each; a number n in the file means 0 … n − 1.
     scenarios : list of str or dict
@@ -203,6 +214,9 @@ class Study(_Strict):
     scenarios: list[str | dict[str, Any]] = Field(default=["standard"], min_length=1)
     seeds: list[Seed] = Field(default=list(range(20)), min_length=1, max_length=100_000)
     protocol: str = "fewshot-flair"
+    folds: int | None = Field(default=None, ge=2, le=100)
+    feature_augmentation: int = Field(default=0, ge=0, le=1000)
+    test_augmentation: int = Field(default=0, ge=0, le=1000)
     unit: Literal["image", "patient"] = "image"
     allow_fewer: bool = False
     prompts: list[str] = Field(default=["expert"], min_length=1)
@@ -216,6 +230,33 @@ class Study(_Strict):
     published: str | None = None
     folder: Path = Path()
     text: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folds_of_the_protocol(cls, entries: Any) -> Any:
+        if isinstance(entries, dict) and entries.get("protocol") == FLAIR_2025:
+            if entries.get("folds") not in (None, 5):
+                raise ValueError(
+                    f"protocol {FLAIR_2025} has five folds, not {entries['folds']}; leave folds out"
+                )
+            return {"shots": ["all"], "seeds": 1, "folds": 5} | entries
+        return entries
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, value: str) -> str:
+        from fewshot_flair.episodes.sampler import PROTOCOLS
+
+        if value not in (*PROTOCOLS, FLAIR_2025):
+            raise ValueError(
+                f"no sampling protocol {value!r}; there are {', '.join((*PROTOCOLS, FLAIR_2025))}"
+            )
+        return value
+
+    @field_validator("shots", mode="before")
+    @classmethod
+    def _all_shots(cls, value: Any) -> Any:
+        return [ALL_SHOTS if each == "all" else each for each in value] if isinstance(value, list) else value
 
     @model_validator(mode="before")
     @classmethod

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, joined
+from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined
 from fewshot_flair.experiment.design import DataSet, EncoderChoice
+from fewshot_flair.experiment.pretrained import known_set, pretrained_on
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features
 from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
@@ -97,13 +99,19 @@ def encode(
         ),
     }
     pool, remarks = _pool(sources, done, bank, sides["test"])
-    check_sides(data.name, train.classes, sides["train"], sides["test"])
+    if sources.folds:
+        check_classes(train.classes)
+    else:
+        check_sides(data.name, train.classes, sides["train"], sides["test"])
+    known, how_known = known_set(data, test)
+    remarks += pretrained_on(known, how_known, encoder.name)
     skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
     return Clinic(
         data.name, train.classes, train.ordinal, sides["train"], sides["test"], pool,
         encoder.feature_dims, None, encoder if encoder.has_text else None,
         Provenance(
             data=data.name,
+            known_set=known.name if known is not None else "",
             prompts="",
             rendered=sources.rendered,
             brought=False,
@@ -123,7 +131,9 @@ def encode(
             text_digest=text_digest(None),
             skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
             remarks=sources.remarks + remarks,
+            folds=len(sources.folds),
         ),
+        _known_rows(sources, train, done),
     )  # fmt: skip
 
 
@@ -167,6 +177,15 @@ def check_choice(data: DataSet, choice: EncoderChoice) -> None:
             f"data set {data.name}: {data.manifest} holds photographs, which an encoder must encode; "
             f"{FEATURES!r} goes with .npz files of features, and one study has one kind of data"
         )
+
+
+def _known_rows(
+    sources: Sources, manifest: Manifest, done: Extraction
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """The folds' rows, counted through those that could be encoded."""
+    known = np.array([str(path) in done.keys for path in manifest.frame["path"]], dtype=bool)
+    place = np.cumsum(known) - 1
+    return tuple((place[train[known[train]]], place[test[known[test]]]) for train, test in sources.folds)
 
 
 def _rows(manifest: Manifest, done: Extraction, bank: FeatureBank, prefix: str = "") -> Rows:

@@ -12,13 +12,13 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
 from fewshot_flair.experiment.clinic import Clinic
 from fewshot_flair.experiment.decisions import check_decision
-from fewshot_flair.experiment.design import DataSet, EncoderChoice, Study
+from fewshot_flair.experiment.design import FLAIR_2025, DataSet, EncoderChoice, Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
 from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
-from fewshot_flair.experiment.sources import Sources, holds_features, read_sources
+from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources
 from fewshot_flair.experiment.spec import usable_adapters
 from fewshot_flair.text.prompts import read_prompts
 
@@ -150,9 +150,7 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
         check_choice(data, choice)
     with told.rendering() as progress:
         sources = {
-            data.name: None
-            if holds_features(data.manifest)
-            else read_sources(data, study.folder, progress, how.cache)
+            data.name: None if holds_features(data.manifest) else _read(study, data, progress, how)
             for data in study.data
         }
     for name, read in sources.items():
@@ -171,6 +169,13 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
     return clinics
 
 
+def _read(study: Study, data: DataSet, progress: Any, how: Encoding) -> Sources:
+    if study.folds is None:
+        return read_sources(data, study.folder, progress, how.cache)
+    published = study.protocol == FLAIR_2025
+    return read_folded(data, study.folds, study.folder, progress, how.cache, published=published)
+
+
 def _encoded(
     study: Study,
     data: DataSet,
@@ -180,6 +185,10 @@ def _encoded(
     told: Steps,
 ) -> Clinic:
     if sources is None:
+        if study.folds is not None:
+            raise InputError(
+                f"data set {data.name}: folds are made of photographs; files of features keep their sides"
+            )
         return imported_clinic(data, study.folder, how.cache)
     usable, _ = usable_adapters(study.adapters, has_text=how.encoder(choice).has_text)
     if not usable and len(study.encoders) == 1:
@@ -207,6 +216,11 @@ def _check(study: Study) -> dict[str, Any] | None:
         raise InputError(
             "adapters are saved for one data set, one encoder and one kind of prompts; leave save out, or make "
             "several studies of this one"
+        )
+    if study.save and study.folds is not None:
+        raise InputError(
+            "adapters are saved for one training side, and folds make several; leave save or folds out (adapt saves, "
+            f"so protocol {FLAIR_2025} is for `fewshot-flair study`)"
         )
     return read_published(study.folder / study.published) if study.published else None
 

@@ -63,8 +63,7 @@ def adapt(
         str,
         typer.Option(
             "--prompts",
-            help="What classes say to the text tower: expert (the dictionary), names, or a TOML file of "
-            '"class" = ["description", ...].',
+            help=options.PROMPTS,
         ),
     ] = "expert",
     unlabelled: Annotated[

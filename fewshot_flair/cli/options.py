@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 __all__ = [
+    "PROMPTS",
     "AdaptersFrom",
     "Cache",
     "Decision",
@@ -49,6 +50,11 @@ def _use(files: list[Path] | None) -> list[Path] | None:
         use_adapters_from(files)
     return files
 
+
+PROMPTS = (
+    "What classes say to the text tower: expert (the dictionary), names, or a file of the descriptions of each class, "
+    '"class" = ["description", ...] in TOML or the same in JSON.'
+)
 
 AdaptersFrom = Annotated[
     list[Path] | None,

@@ -121,7 +121,8 @@ def find_images(table: Table, root: Path, check: bool, images_given: bool) -> Fo
         other = locator.find(written[i])
         if other is not None:
             found.paths[i], found.problems[i] = other, image_problem(other)
-            found.renamed.append((written[i], other.name))
+            moved = other.parent != paths[i].parent and other.is_relative_to(root)
+            found.renamed.append((written[i], other.relative_to(root).as_posix() if moved else other.name))
         elif names := locator.like(written[i]):
             found.problems[i] = f"{NOT_THERE}; did you mean {' or '.join(names)}?"
         else:

@@ -43,7 +43,9 @@ class Found:
     @property
     def of_fundus(self) -> bool:
         """Whether it is of photographs of the retina, by its template or the names beside it."""
-        told = f"{self.template} {self.where} {self.file}".casefold()
+        if self.template:
+            return "fundus" in self.template.casefold()
+        told = f"{self.where} {self.file}".casefold()
         return "fundus" in told or "diabetic retinopathy" in " ".join(self.descriptions).casefold()
 
 

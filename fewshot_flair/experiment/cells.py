@@ -98,6 +98,8 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
         "prior": cell.prior,
         "conformal": [vars(each) for each in study.conformal],
     }
+    if study.feature_augmentation or study.test_augmentation:
+        parts["augmentation"] = [study.feature_augmentation, study.test_augmentation]
     if study.calibrate:
         parts["calibrate"] = True
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)

@@ -41,6 +41,8 @@ class Rows:
         As the manifest writes them; an image without a patient counts as a patient of its own.
     keys : list of n str
         What the image is: the digest of its bytes.
+    copies : tuple of FeatureBank
+        Banks of augmented copies of the images, where there are some: to be fitted on, or tested on, instead.
     """
 
     y: NDArray[np.int64]
@@ -49,6 +51,7 @@ class Rows:
     clinics: list[str]
     keys: list[str]
     bank: FeatureBank
+    copies: tuple[FeatureBank, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -67,6 +70,10 @@ class Rows:
             keys = [self.keys[i] for i in rows]
         return self.bank.read(keys, kind)
 
+    def of_copies(self) -> list[Rows]:
+        """The same rows with the features of each augmented copy; without copies just these."""
+        return [replace(self, bank=bank, copies=()) for bank in self.copies] or [self]
+
     def chunks(self, size: int = 16_384) -> Iterator[slice]:
         """Slices that cover all rows, `size` at a time, so that memory stays bounded."""
         for start in range(0, len(self), size):
@@ -84,7 +91,7 @@ class Rows:
         images, patients, clinics, keys = (
             [values[i] for i in pick] for values in (self.images, self.patients, self.clinics, self.keys)
         )
-        return Rows(self.y[rows], images, patients, clinics, keys, self.bank)
+        return Rows(self.y[rows], images, patients, clinics, keys, self.bank, self.copies)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

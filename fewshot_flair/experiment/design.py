@@ -178,8 +178,8 @@ class Study(_Strict):
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str
-        ``"expert"`` (the dictionary's descriptions), ``"names"`` (class names alone) or a TOML file of
-        ``"class" = ["description", ...]``.
+        ``"expert"`` (the dictionary's descriptions), ``"names"`` (class names alone) or a TOML or JSON file (see
+        `read_prompts`).
     prior : list
         Correction of the test prevalence: ``"none"``, ``"known"`` (the test set's own prevalence) or
         ``"estimated"`` (from unlabelled test images, by expectation maximisation).
@@ -363,6 +363,7 @@ class Study(_Strict):
         adapters: Sequence[str] = (),
         shots: Sequence[int] = (),
         seeds: int | None = None,
+        prompts: Sequence[str] = (),
         table: Mapping[str, Any] | None = None,
     ) -> Study:
         """The same study on other data, or a cut of it; what is empty stays.
@@ -371,6 +372,8 @@ class Study(_Strict):
         ----------
         on : sequence of str
             Manifests (relative to where one is, not to the study's file), or "demo".
+        prompts : sequence of str
+            As `Study.prompts`; files are relative to where one is.
         table : mapping, optional
             Further entries of `DataSet` for the manifests of `on`: classes, encoding, names of columns;
             ``ordered`` is for all data sets.
@@ -394,6 +397,9 @@ class Study(_Strict):
             entries["shots"] = list(shots)
         if seeds is not None:
             entries["seeds"] = seeds
+        if prompts:
+            # where one is a file, and not the study's
+            entries["prompts"] = [p if p in ("expert", "names") else str(Path(p).resolve()) for p in prompts]
         return type(self).from_dict(entries)
 
     def cells(self) -> Iterator[Cell]:

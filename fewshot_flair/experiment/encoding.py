@@ -36,12 +36,16 @@ class Encoding:
         Folder of the feature banks.
     batch_size, workers : int, optional
         Images a forward pass, threads that prepare images.
+    train_copies, test_copies : int
+        Augmented copies of the training and of the test photographs that are encoded too.
     """
 
     cache: Path | None = None
     device: str = "cpu"
     batch_size: int | None = None
     workers: int | None = None
+    train_copies: int = 0
+    test_copies: int = 0
     loaded: dict[EncoderChoice, Encoder] = field(default_factory=dict, compare=False)
 
     def encoder(self, choice: EncoderChoice) -> Encoder:
@@ -98,11 +102,25 @@ def encode(
             data.test_clinics,
         ),
     }
+    sides = {
+        side: replace(rows, copies=_copies(manifest, encoder, how, n, data, progress)) if n else rows
+        for (side, rows), manifest, n in zip(
+            sides.items(), (train, test), (how.train_copies, how.test_copies), strict=True
+        )
+    }
     pool, remarks = _pool(sources, done, bank, sides["test"])
     if sources.folds:
         check_classes(train.classes)
     else:
         check_sides(data.name, train.classes, sides["train"], sides["test"])
+    if how.train_copies:
+        remarks.append(
+            f"adapters are fitted on {how.train_copies} augmented copies of each photograph, not on it"
+        )
+    if how.test_copies:
+        remarks.append(
+            f"test answers are means of the logits over {how.test_copies} augmented copies of a photograph"
+        )
     known, how_known = known_set(data, test)
     remarks += pretrained_on(known, how_known, encoder.name)
     skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
@@ -177,6 +195,30 @@ def check_choice(data: DataSet, choice: EncoderChoice) -> None:
             f"data set {data.name}: {data.manifest} holds photographs, which an encoder must encode; "
             f"{FEATURES!r} goes with .npz files of features, and one study has one kind of data"
         )
+
+
+def _copies(
+    manifest: Manifest, encoder: Encoder, how: Encoding, n: int, data: DataSet, progress: Any
+) -> tuple[FeatureBank, ...]:
+    """The banks of so many augmented copies of a side's photographs, filled."""
+    from fewshot_flair.bank import FeatureBank, extract
+    from fewshot_flair.encoders.augmented import AugmentedEncoder
+
+    banks = []
+    for copy in range(n):
+        changed = AugmentedEncoder(encoder, copy)
+        bank = FeatureBank.open(how.cache, changed)
+        extract(
+            manifest,
+            changed,
+            bank,
+            batch_size=how.batch_size,
+            workers=how.workers,
+            progress=progress,
+            skip_bad=data.skip_bad,
+        )
+        banks.append(bank)
+    return tuple(banks)
 
 
 def _known_rows(

@@ -115,7 +115,14 @@ def run_study(
     if earlier := check_out(out, [data.name for data in study.data], replace=study.save):
         told.say(earlier)
     published = _check(study)
-    how = Encoding(Path(cache) if cache else None, device, batch_size, workers)
+    how = Encoding(
+        Path(cache) if cache else None,
+        device,
+        batch_size,
+        workers,
+        train_copies=study.feature_augmentation,
+        test_copies=study.test_augmentation,
+    )
     clinics = load_clinics(study, how, told)
     if study.save:
         for clinic in clinics.values():
@@ -216,6 +223,16 @@ def _check(study: Study) -> dict[str, Any] | None:
         raise InputError(
             "adapters are saved for one data set, one encoder and one kind of prompts; leave save out, or make "
             "several studies of this one"
+        )
+    augmented = study.feature_augmentation or study.test_augmentation
+    if augmented and (study.save or study.conformal or study.calibrate):
+        raise InputError(
+            "feature_augmentation and test_augmentation go with the metrics of draws alone; leave them out, or save, "
+            "conformal and calibrate"
+        )
+    if augmented and any(holds_features(data.manifest) for data in study.data):
+        raise InputError(
+            "files of features have no augmented copies; leave feature_augmentation and test_augmentation out"
         )
     if study.save and study.folds is not None:
         raise InputError(

@@ -298,6 +298,8 @@ def _fit_predict(
     n = len(episodes)
     local = type(episodes)(episodes.seeds, tuple(blocks[:n]), tuple(blocks[n:]) if free else None)
     X = clinic.learnable(kind, pool)
+    if clinic.train.copies:
+        X, y, local = _augmented(clinic, kind, pool, X, y, local)
     if adapter.name not in _warm and not adapter.needs_tower:
         # the first fit of a process loads libraries, which is not what a fit costs
         one = _part(local, slice(1))
@@ -307,8 +309,35 @@ def _fit_predict(
     fitted = fit_episodes(adapter, X, y, local, classes=range(len(clinic.classes)), device=device)
     seconds = time.perf_counter() - began
     probabilities = np.empty((n, len(clinic.test), len(clinic.classes)))
+    copies = clinic.test.of_copies()
     for chunk in clinic.test.chunks():
-        probabilities[:, chunk] = softmax(
-            fitted.logits(clinic.test.read(kind, chunk)).astype(np.float64), axis=-1
-        )
+        # of augmented copies the mean of the logits, as FLAIR's code takes it
+        logits = sum(fitted.logits(rows.read(kind, chunk)).astype(np.float64) for rows in copies)
+        probabilities[:, chunk] = softmax(logits / len(copies), axis=-1)
     return probabilities, seconds
+
+
+def _augmented(
+    clinic: Clinic,
+    kind: str,
+    pool: NDArray[np.int64],
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    episodes: Episodes,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], Episodes]:
+    """Every support row in all its augmented copies and not as it is; unlabelled rows as they are."""
+    n, copies = len(pool), clinic.train.of_copies()
+    labelled = pool < len(clinic.train)  # of the clinic's pool there are no copies
+    blocks = [X]
+    for rows in copies:
+        block = X.copy()
+        block[labelled] = rows.read(kind, pool[labelled])
+        blocks.append(block)
+    support = tuple(
+        np.concatenate([rows + (1 + c) * n for c in range(len(copies))]) for rows in episodes.indices
+    )
+    return (
+        np.concatenate(blocks),
+        np.tile(y, len(blocks)),
+        type(episodes)(episodes.seeds, support, episodes.unlabeled),
+    )

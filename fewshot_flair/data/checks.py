@@ -141,6 +141,7 @@ def _refuse_shared(written: Sequence[str], found: Found) -> None:
         if len(names[path]) > 1 and name in searched and not found.problems[i]:
             others = ", ".join(map(repr, sorted(names[path] - {name})[:3]))
             found.problems[i] = f"{NOT_THERE}; the only file of that name, {path}, is also that of {others}"
+            found.paths[i] = Path(name)
             searched.discard(name)
     found.renamed = [pair for pair in found.renamed if pair[0] in searched]
 

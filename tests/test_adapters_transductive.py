@@ -57,7 +57,7 @@ def gaussian(row, mean, variance):
 
 
 def transclip_by_loops(X, y, U, new, text, zero_shot):
-    t, s, lam, gamma = units(np.asarray(text.prototypes)), text.scale, 1.0 if zero_shot else 0.5, 1.0
+    t, s, lam, gamma = units(np.asarray(text.prototypes)), text.scale, 1.0 if zero_shot else 0.5, 5.0
     if zero_shot:
         X, y = X[:0], y[:0]
     answers = [normalised([s * u @ t[c] for c in range(C)]) for u in U]

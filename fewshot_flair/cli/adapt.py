@@ -72,7 +72,7 @@ def adapt(
         typer.Option(
             "--unlabelled",
             min=0,
-            help="Images without labels an episode, for adapters that use them (ss-text-u): of the pool, or where "
+            help="Images without labels an episode, for adapters that use them (ss-text-u, transclip, …): of the pool, or where "
             "there is none of the training images left over (default: the whole pool, or none).",
             show_default=False,
         ),
@@ -105,7 +105,7 @@ def adapt(
     """Adapt a frozen encoder to a clinic's labelled photographs, and say how good it is.
 
     Photographs are encoded once and kept; adapters are fitted on few-shot support sets of the training
-    rows and judged on the test rows, which no fit ever sees. Then each is fitted on all training rows, tested
+    rows and judged on the test rows, which no fit ever sees (but for --transductive, without labels). Then each is fitted on all training rows, tested
     and saved for `predict`.
     """
     from fewshot_flair.cli import show, tables, terminal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.spec import AdapterSpec
     from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["Clinic", "Rows", "check_classes", "check_sides", "joined", "kind_at_hand"]
+__all__ = ["Clinic", "Rows", "check_classes", "check_sides", "joined", "kind_at_hand", "pool_of_tested"]
 
 KEPT_BYTES = 256 * 2**20
 """Features of a side up to this size are read once and kept in memory."""
@@ -77,6 +78,10 @@ class Rows:
         content = json.dumps([self.keys, self.y.tolist(), self.patients, self.clinics], ensure_ascii=False)
         return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
+    def unlabelled(self) -> Rows:
+        """The same rows without their labels."""
+        return replace(self, y=np.full(len(self), -1, dtype=np.int64))
+
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """The given rows, in the given order."""
         pick = [int(i) for i in rows]
@@ -114,7 +119,8 @@ class Clinic:
     ordinal : bool
         Whether the classes are ordered grades.
     pool : Rows or None
-        Rows without labels, which adapters that can (`uses_unlabeled`) learn from.
+        Rows without labels, which adapters that can (`uses_unlabeled`) learn from; the test rows themselves where
+        ``provenance.transductive``.
     text : TextPrototypes or None
         None where the encoder has no text tower.
     tower : Encoder or None
@@ -180,6 +186,18 @@ class Clinic:
 def kind_at_hand(wanted: str, feature_dims: Mapping[str, int]) -> str:
     """`wanted` where there is such a feature, else the only one: vision-only encoders have no embedding."""
     return wanted if wanted in feature_dims else next(iter(feature_dims))
+
+
+def pool_of_tested(test: Rows, others: int = 0) -> tuple[Rows, list[str]]:
+    """The test rows as a pool without labels, and what must be said of it; `others` had no label and are left out."""
+    said = [
+        f"transductive: adapters that learn from photographs without labels learn from the {len(test)} test photographs, "
+        "without their labels, so their figures are of photographs that they have seen, and conformal sets and "
+        "thresholds promise nothing for these"
+    ]
+    if others:
+        said.append(f"{counted(others, 'image')} without a label left out, as the test photographs are the pool")
+    return test.unlabelled(), said
 
 
 def check_classes(classes: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, joined
+from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, joined, pool_of_tested
 from fewshot_flair.experiment.design import DataSet, EncoderChoice
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features
@@ -96,7 +96,10 @@ def encode(
             data.test_clinics,
         ),
     }
-    pool, remarks = _pool(sources, done, bank, sides["test"])
+    if data.transductive:
+        pool, remarks = pool_of_tested(sides["test"], sum(map(len, sources.pools)))
+    else:
+        pool, remarks = _pool(sources, done, bank, sides["test"])
     check_sides(data.name, train.classes, sides["train"], sides["test"])
     skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
     return Clinic(
@@ -110,7 +113,9 @@ def encode(
             split_given=sources.split_given,
             train=_side(train, sides["train"], train.classes),
             test=_side(test, sides["test"], train.classes),
-            pool=None if pool is None else _side(sources.pools[0], pool, train.classes),
+            pool=None
+            if pool is None
+            else _side(test if data.transductive else sources.pools[0], pool, train.classes),
             encoder=EncoderMade(
                 name=choice.name, fingerprint_id=encoder.fingerprint_id, fingerprint=dict(encoder.fingerprint)
             ),
@@ -123,6 +128,7 @@ def encode(
             text_digest=text_digest(None),
             skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
             remarks=sources.remarks + remarks,
+            transductive=data.transductive,
         ),
     )  # fmt: skip
 

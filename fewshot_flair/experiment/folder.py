@@ -115,8 +115,8 @@ def splits_table(clinics: Iterable[Clinic]) -> pd.DataFrame:
     tables = []
     for clinic in {clinic.name: clinic for clinic in clinics}.values():
         for side in ("train", "test", "pool"):
-            if (rows := getattr(clinic, side)) is None:
-                continue
+            if (rows := getattr(clinic, side)) is None or (side == "pool" and clinic.provenance.transductive):
+                continue  # each photograph once: the test rows are the pool too
             own = [patient.startswith("image ") for patient in rows.patients]
             tables.append(
                 pd.DataFrame(

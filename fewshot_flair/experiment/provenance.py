@@ -71,6 +71,8 @@ class Provenance(_Record):
         Whether the table says who is tested on, or the split was drawn here.
     pool : Side or None
         Photographs without labels that adapters may learn from.
+    transductive : bool
+        Whether these are the test photographs themselves.
     encoded, from_bank : int
         Images encoded now, and images whose features were there.
     twins : list of (str, str)
@@ -101,6 +103,7 @@ class Provenance(_Record):
     text_digest: str
     skipped: list[SkippedImage]
     remarks: list[str]
+    transductive: bool = False
 
     @property
     def names_patients(self) -> bool:

@@ -127,10 +127,8 @@ def stata_by_loops(X, y, U, new, text, zero_shot):
 def zlap_by_loops(X, y, U, new, text, zero_shot):
     k, gamma, alpha = 3, 5.0, 0.3
     t = np.asarray(text.prototypes, dtype=float)
-    if zero_shot:
-        nodes = units(t)
-    else:  # ss-text: λ = 1/N
-        nodes = units(np.array([t[c] + text.scale * X[y == c].sum(axis=0) for c in range(C)]))
+    sums = np.array([X[y == c].sum(axis=0) for c in range(C)])
+    nodes = units(t if zero_shot else t + text.scale * sums)  # ss-text, of which λ is 1/N
 
     def edges(row, i=-1):
         found = np.zeros(C + M)
@@ -201,6 +199,52 @@ def test_it_is_what_plain_loops_compute(clinic, name, zero_shot):
     np.testing.assert_allclose(softmax(adapter.logits(U)), transductive, rtol=0, atol=tolerance)
     np.testing.assert_allclose(softmax(adapter.logits(new)), inductive, rtol=0, atol=tolerance)
     assert len(set(transductive.argmax(axis=1))) > 1
+
+
+def test_without_a_pool_each_is_what_its_page_says(clinic):
+    """One row at a time: Gaussians of variance 1/D, anchored Gaussians, cosines of nodes, laws of shots."""
+    X, y, _, new, text = clinic
+    t, s = units(np.asarray(text.prototypes)), text.scale
+    row, own = new[0], [X[y == c] for c in range(C)]
+
+    def answers(name, **params):
+        return softmax(create_adapter(name, text=text, **params).fit(X, y).logits(new))[0]
+
+    held = [gaussian(row, own[c].mean(axis=0), np.full(D, 1 / D)) if len(own[c]) else None for c in range(C)]
+    held[2] = np.mean([value for value in held if value is not None])
+    logs = [0.5 * s * row @ t[c] + held[c] for c in range(C)]
+    np.testing.assert_allclose(answers("transclip"), normalised(logs), atol=1e-9)
+
+    guesses, logs = [normalised([s * x @ t[c] for c in range(C)]) for x in X], []
+    for c in range(C):
+        n = len(own[c])
+        anchor = sum(g[c] * (x - t[c]) ** 2 for x, g in zip(X, guesses, strict=True)) / sum(
+            g[c] for g in guesses
+        )
+        mean = (own[c].sum(axis=0) + t[c]) / (n + 1)
+        variance = (((own[c] - mean) ** 2).sum(axis=0) + anchor + (t[c] - mean) ** 2) / (n + 1)
+        logs.append(s * row @ t[c] + gaussian(row, mean, variance))
+    np.testing.assert_allclose(answers("stata"), normalised(logs), atol=1e-9)
+
+    nodes = units(np.asarray(text.prototypes) + s * np.array([rows.sum(axis=0) for rows in own]))
+    scores = np.maximum(nodes @ row, 1e-12 ** (1 / 5)) ** 5
+    np.testing.assert_allclose(answers("zlap"), scores / scores.sum(), atol=1e-9)
+
+    def on_simplex(x):
+        return normalised([8.0 * x @ t[c] for c in range(C)])
+
+    logs = []
+    for c in range(C):
+        rows = [
+            (on_simplex(x), 1.0 if len(own[c]) else on_simplex(x)[c]) for x in (own[c] if len(own[c]) else X)
+        ]
+        rows.append((np.full(C, 1 / C), 1.0))
+
+        def cost(logs, rows=rows):
+            return -sum(w * dirichlet.logpdf(z, np.exp(logs)) for z, w in rows)
+
+        logs.append(dirichlet.logpdf(on_simplex(row), np.exp(minimize(cost, np.zeros(C), method="BFGS").x)))
+    np.testing.assert_allclose(answers("em-dirichlet", temperature=8.0), normalised(logs), atol=2e-3)
 
 
 @pytest.mark.parametrize("name", LOOPS)

@@ -68,16 +68,22 @@ class Neighbours:
     def of(cls, rows: Array, pool: Array, k: int) -> Neighbours:
         """Neighbours of unit rows (B or 1, n, D) among unit pool rows (B, M, D), of which padding is 0."""
         xp = array_namespace(pool)
-        k = min(k, int(pool.shape[1]))
-        step = max(1, CHUNK // max(1, int(pool.shape[0] * pool.shape[1])))
-        parts = []
-        for start in range(0, max(1, int(rows.shape[1])), step):
-            cosines = rows[:, start : start + step] @ xp.matrix_transpose(pool)
-            parts.append(
-                largest(xp, xp.where(cosines > 1 - SAME, xp.zeros_like(cosines) - 2, cosines), k)
-            )
-        weights, places = (xp.concat(arrays, axis=1) for arrays in zip(*parts, strict=True))
+        cosines = rows @ xp.matrix_transpose(pool)
+        cosines = xp.where(cosines > 1 - SAME, xp.zeros_like(cosines) - 2, cosines)
+        weights, places = largest(xp, cosines, min(k, int(pool.shape[1])))
         return cls(xp.clip(weights, 0, None), places)
+
+    @classmethod
+    def within(cls, pool: Array, k: int) -> Neighbours:
+        """Neighbours of each row of a pool (B, M, D) in it, some rows at a time, so that memory stays bounded."""
+        xp = array_namespace(pool)
+        size, n = int(pool.shape[0]), int(pool.shape[1])
+        step = max(1, CHUNK // (size * n))
+        parts = [cls.of(pool[:, start : start + step], pool, k) for start in range(0, n, step)]
+        return cls(
+            xp.concat([part.weights for part in parts], axis=1),
+            xp.concat([part.places for part in parts], axis=1),
+        )
 
     def sums(self, values: Array) -> Array:
         """Σ_j w_ij v_j of values (B, M, C): (B, n, C)."""

@@ -96,6 +96,7 @@ def encode(
             data.test_clinics,
         ),
     }
+    pool: Rows | None
     if data.transductive:
         pool, remarks = pool_of_tested(sides["test"], sum(map(len, sources.pools)))
     else:

@@ -65,7 +65,9 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
         sides["pool"], remarks = pool_of_tested(sides["test"])
         files["pool"] = files["test"]
     else:
-        remarks = [f"{len(sides['pool'])} rows of {files['pool'].name} are the pool"] if "pool" in sides else []
+        remarks = (
+            [f"{len(sides['pool'])} rows of {files['pool'].name} are the pool"] if "pool" in sides else []
+        )
     text = found["train"].text
     dims = dict(found["train"].bank.feature_dims)
     pool = sides.get("pool")

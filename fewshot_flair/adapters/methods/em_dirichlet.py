@@ -47,8 +47,9 @@ SMALLEST_SHARE = 1e-12
 class EMDirichlet(Adapter):
     """Dirichlet laws of zero-shot probabilities, and soft labels of unlabelled images, found in turns.
 
-    Without unlabelled images each class's law is that of its shots, and a class without shots gets that of all shots,
-    weighted by its zero-shot probability; there is no penalty then.
+    Without unlabelled images, which the paper does not have, each class's law is that of its shots, or without any that
+    of all shots weighted by its zero-shot probability; one image of even probabilities counts in each, as a single
+    shot's law would have no end; and there is no penalty.
 
     Parameters
     ----------
@@ -102,8 +103,9 @@ class EMDirichlet(Adapter):
         if (pool := unit_pool(batch)) is None:
             guessed = xp.matrix_transpose(xp.exp(shots)) * xp.astype(batch.weight, xp.float64)[:, None, :]
             mass = xp.where(batch.present[:, :, None], mass, guessed)
+            even, n = -math.log(batch.n_classes), xp.sum(mass, axis=2, keepdims=True)
             for _ in range(int(self.rounds)):
-                alpha = self._law(alpha, mass @ shots, xp.sum(mass, axis=2, keepdims=True))
+                alpha = self._law(alpha, mass @ shots + even, n + 1)
         else:
             queries, weight = self._on_simplex(batch, pool[0]), xp.astype(pool[1], xp.float64)[:, :, None]
             u = xp.exp(queries) * weight
@@ -114,13 +116,15 @@ class EMDirichlet(Adapter):
                 alpha = self._law(alpha, of_shots + assigned @ queries, n_shots + n)
                 shares = n[:, :, 0] / xp.sum(weight, axis=1)
                 log_shares = self.lam * xp.log(xp.clip(shares, SMALLEST_SHARE, None))
-                density = queries @ xp.matrix_transpose(alpha - 1) + (constant(alpha) + log_shares)[:, None, :]
+                density = (
+                    queries @ xp.matrix_transpose(alpha - 1) + (constant(alpha) + log_shares)[:, None, :]
+                )
                 u = xp.exp(log_softmax(xp, density)) * weight
         bias = constant(alpha) + log_shares
         return SimplexHead(prototypes, xp.astype(alpha - 1, dtype), xp.astype(bias, dtype))
 
     def _on_simplex(self, batch: EpisodeBatch, rows: Array) -> Array:
-        """log z of unit rows (B, n, D): float64 (B, n, C)."""
+        """Log z of unit rows (B, n, D): float64 (B, n, C)."""
         xp = batch.xp
         cosines = rows @ xp.matrix_transpose(batch.prototypes.unit)
         return log_softmax(xp, xp.astype(self.temperature * cosines, xp.float64))
@@ -142,7 +146,7 @@ class EMDirichlet(Adapter):
 
 
 def gamma_functions(xp: Any) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """log Γ and its derivative ψ."""
+    """Log Γ and its derivative ψ."""
     if is_torch_namespace(xp):
         import torch
 
@@ -153,7 +157,7 @@ def gamma_functions(xp: Any) -> tuple[Callable[[Array], Array], Callable[[Array]
 
 
 def constant(alpha: Array) -> Array:
-    """log Γ(Σ_k α_k) − Σ_k log Γ(α_k), (B, C)."""
+    """Log Γ(Σ_k α_k) − Σ_k log Γ(α_k), (B, C)."""
     xp = array_namespace(alpha)
     log_gamma, _ = gamma_functions(xp)
     return log_gamma(xp.sum(alpha, axis=2)) - xp.sum(log_gamma(alpha), axis=2)

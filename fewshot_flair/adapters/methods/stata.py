@@ -91,7 +91,7 @@ class StatA(Adapter):
         if pool is None:
             means, variances = self._moments(batch, [(batch.unit_x, batch.mass)], anchor)
             return AssignmentHead(*gaussians(batch, prior, means, variances))
-        near, z = Neighbours.of(u, u, NEAREST), answers
+        near, z = Neighbours.within(u, NEAREST), answers
         head = None
         for _ in range(int(self.rounds)):
             labelled, assigned = (batch.unit_x, batch.mass), (u, xp.matrix_transpose(z))
@@ -101,9 +101,7 @@ class StatA(Adapter):
             fixed = y @ xp.matrix_transpose(weights) + y**2 @ xp.matrix_transpose(squares) + bias[:, None, :]
             for _ in range(STEPS):
                 z = xp.exp(log_softmax(xp, fixed + near.sums(z))) * u_weight[:, :, None]
-            head = AssignmentHead(
-                weights, bias, centre, squares, u * u_weight[:, :, None], z, NEAREST
-            )
+            head = AssignmentHead(weights, bias, centre, squares, u * u_weight[:, :, None], z, NEAREST)
         assert head is not None
         return head
 

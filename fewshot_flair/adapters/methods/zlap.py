@@ -101,12 +101,12 @@ class ZLaP(Adapter):
         u, u_weight = pool
         if u.shape[1] > MOST:
             raise InputError(
-                f"{self.name}: {u.shape[1]:,} unlabelled images; the graph of at most {MOST:,} is held at once, so give "
-                "fewer (--unlabelled)"
+                f"{self.name}: {u.shape[1]:,} unlabelled images; it holds the graph of at most {MOST:,} at once, "
+                "so give fewer (--unlabelled)"
             )
         u = u * u_weight[:, :, None]
         across = to_classes(u, nodes, self.k, self.gamma)
-        between = dense(Neighbours.of(u, u, self.k), u)
+        between = dense(Neighbours.within(u, self.k), u)
         between = between + xp.matrix_transpose(between)
         image = 1 / xp.sqrt(positive(xp, xp.sum(between, axis=2) + xp.sum(across, axis=2)))[:, :, None]
         node = 1 / xp.sqrt(positive(xp, xp.sum(across, axis=1)))[:, :, None]

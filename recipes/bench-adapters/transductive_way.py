@@ -39,7 +39,9 @@ def transclip(task: Any) -> Tensor:
 
     def logits(rows: Tensor) -> Tensor:
         centre = means.mean(dim=0)
-        density = rows @ ((means - centre) / variance).T - 0.5 * ((means**2 - centre**2) / variance).sum(dim=1)
+        density = rows @ ((means - centre) / variance).T - 0.5 * ((means**2 - centre**2) / variance).sum(
+            dim=1
+        )
         return lam * task.s * rows @ t.T + density
 
     if not len(u):

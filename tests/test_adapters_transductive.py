@@ -247,6 +247,16 @@ def test_without_a_pool_each_is_what_its_page_says(clinic):
     np.testing.assert_allclose(answers("em-dirichlet", temperature=8.0), normalised(logs), atol=2e-3)
 
 
+def test_without_a_pool_and_shots_text_decides(clinic):
+    X, y, _, new, text = clinic
+    zero_shot = create_adapter("zero-shot", text=text).fit(X, y).logits(new)
+    for name, params in (("transclip", {}), ("zlap", {}), ("em-dirichlet", {"temperature": text.scale})):
+        alone = create_adapter(name, text=text, zero_shot=True, **params).fit(X, y).logits(new)
+        assert np.isfinite(alone).all()
+        np.testing.assert_array_equal(alone.argmax(axis=1), zero_shot.argmax(axis=1))
+    np.testing.assert_allclose(softmax(alone), softmax(zero_shot), atol=1e-9)
+
+
 @pytest.mark.parametrize("name", LOOPS)
 def test_zero_shot_ignores_the_labels(clinic, name):
     X, y, U, new, text = clinic

@@ -49,7 +49,7 @@ class EMDirichlet(Adapter):
 
     Without unlabelled images, which the paper does not have, each class's law is that of its shots, or without any that
     of all shots weighted by its zero-shot probability; one image of even probabilities counts in each, as a single
-    shot's law would have no end; and there is no penalty.
+    shot's law would have no end; and there is no penalty. Without shots too, its answers are the zero-shot ones at T.
 
     Parameters
     ----------
@@ -104,8 +104,9 @@ class EMDirichlet(Adapter):
             guessed = xp.matrix_transpose(xp.exp(shots)) * xp.astype(batch.weight, xp.float64)[:, None, :]
             mass = xp.where(batch.present[:, :, None], mass, guessed)
             even, n = -math.log(batch.n_classes), xp.sum(mass, axis=2, keepdims=True)
+            alpha = xp.where(n > 0, alpha, 1 + xp.eye(batch.n_classes, dtype=xp.float64, device=mass.device))
             for _ in range(int(self.rounds)):
-                alpha = self._law(alpha, mass @ shots + even, n + 1)
+                alpha = self._law(alpha, mass @ shots + even, xp.where(n > 0, n + 1, n))
         else:
             queries, weight = self._on_simplex(batch, pool[0]), xp.astype(pool[1], xp.float64)[:, :, None]
             u = xp.exp(queries) * weight

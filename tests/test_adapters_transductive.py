@@ -283,6 +283,10 @@ def test_the_pool_is_learnt_from_whatever_its_order_and_company(clinic, name, pa
         alone = adapter.fit(both[support], labels[support], X_unlabeled=both[free]).logits(new)
         np.testing.assert_allclose(logits, alone, rtol=0, atol=1e-6 * np.abs(alone).max())
     np.testing.assert_allclose(together[0], together[2], rtol=0, atol=1e-6 * np.abs(together[0]).max())
+    shared = fit_episodes(adapter, both, labels, supports[:2], unlabeled=pools[:1] * 2).logits(new)
+    np.testing.assert_allclose(shared[0], together[0], rtol=0, atol=1e-6 * np.abs(together[0]).max())
+    given = fit_episodes(adapter, X, y, supports[:2], X_unlabeled=U).logits(new)
+    np.testing.assert_allclose(given, shared, rtol=0, atol=1e-6 * np.abs(shared).max())
     without = adapter.fit(X, y).logits(new)
     assert np.abs(softmax(together[0]) - softmax(without)).max() > 1e-3
 

@@ -31,7 +31,8 @@ def unit_pool(batch: EpisodeBatch) -> tuple[Array, Array] | None:
     """L2-normalised unlabelled features (B, M, D) and their weights (B, M), or None where there are none."""
     if batch.unlabeled is None or not batch.unlabeled.shape[1]:
         return None
-    return unit(batch.xp, batch.unlabeled), batch.unlabeled_weight
+    rows = batch.unlabeled[:1] if batch.one_pool else batch.unlabeled
+    return batch.xp.broadcast_to(unit(batch.xp, rows), batch.unlabeled.shape), batch.unlabeled_weight
 
 
 def log_softmax(xp: Any, logits: Array) -> Array:
@@ -74,16 +75,18 @@ class Neighbours:
         return cls(xp.clip(weights, 0, None), places)
 
     @classmethod
-    def within(cls, pool: Array, k: int) -> Neighbours:
-        """Neighbours of each row of a pool (B, M, D) in it, some rows at a time, so that memory stays bounded."""
-        xp = array_namespace(pool)
+    def within(cls, batch: EpisodeBatch, pool: Array, k: int) -> Neighbours:
+        """Neighbours of each unit row of the batch's pool (B, M, D) in it, some at a time to bound memory."""
+        xp, episodes = batch.xp, batch.size
+        pool = pool[:1] if batch.one_pool else pool
         size, n = int(pool.shape[0]), int(pool.shape[1])
         step = max(1, CHUNK // (size * n))
         parts = [cls.of(pool[:, start : start + step], pool, k) for start in range(0, n, step)]
-        return cls(
-            xp.concat([part.weights for part in parts], axis=1),
-            xp.concat([part.places for part in parts], axis=1),
+        weights, places = (
+            xp.concat([getattr(part, name) for part in parts], axis=1) for name in ("weights", "places")
         )
+        shape = (episodes, *weights.shape[1:])
+        return cls(xp.broadcast_to(weights, shape), xp.broadcast_to(places, shape))
 
     def sums(self, values: Array) -> Array:
         """Σ_j w_ij v_j of values (B, M, C): (B, n, C)."""

@@ -91,7 +91,7 @@ class StatA(Adapter):
         if pool is None:
             means, variances = self._moments(batch, [(batch.unit_x, batch.mass)], anchor)
             return AssignmentHead(*gaussians(batch, prior, means, variances))
-        near, z = Neighbours.within(u, NEAREST), answers
+        near, z = Neighbours.within(batch, u, NEAREST), answers
         head = None
         for _ in range(int(self.rounds)):
             labelled, assigned = (batch.unit_x, batch.mass), (u, xp.matrix_transpose(z))

@@ -103,7 +103,7 @@ class TransCLIP(Adapter):
         zero_shot = text.scale * (u @ xp.matrix_transpose(text.unit))
         answers = log_softmax(xp, zero_shot)
         means = xp.where(batch.present[:, :, None], given, confident_means(xp, answers, u, u_weight))
-        near = Neighbours.within(u, NEAREST)
+        near = Neighbours.within(batch, u, NEAREST)
         shares = u_weight / xp.sum(u_weight, axis=1, keepdims=True)
         z = xp.exp(answers)
         for _ in range(int(self.rounds)):

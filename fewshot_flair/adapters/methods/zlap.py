@@ -20,7 +20,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
+import numpy as np
+from array_api_compat import array_namespace, is_torch_namespace
 from array_api_compat import device as device_of
 
 from fewshot_flair.adapters.assignments import SAME, Neighbours, largest, unit_pool
@@ -106,19 +107,16 @@ class ZLaP(Adapter):
             )
         u = u * u_weight[:, :, None]
         across = to_classes(u, nodes, self.k, self.gamma)
-        between = dense(Neighbours.within(u, self.k), u)
+        between = dense(Neighbours.within(batch, u, self.k), u, alike=batch.one_pool)
         between = between + xp.matrix_transpose(between)
         image = 1 / xp.sqrt(positive(xp, xp.sum(between, axis=2) + xp.sum(across, axis=2)))[:, :, None]
         node = 1 / xp.sqrt(positive(xp, xp.sum(across, axis=1)))[:, :, None]
-        between = between * image * xp.matrix_transpose(image)
-        across = across * image * xp.matrix_transpose(node)
         scores, own = xp.zeros_like(across), batch.per_episode(own)
         classes = own
         for _ in range(math.ceil(math.log(PRECISION) / math.log(self.alpha)) if self.alpha > 0 else 0):
-            scores, classes = (
-                self.alpha * (between @ scores + across @ classes),
-                own + self.alpha * (xp.matrix_transpose(across) @ scores),
-            )
+            spread = image * scores
+            scores = self.alpha * image * (between @ spread + across @ (node * classes))
+            classes = own + self.alpha * node * (xp.matrix_transpose(across) @ spread)
         return GraphHead(nodes, classes, u, scores, self.k, self.gamma)
 
 
@@ -132,14 +130,14 @@ def to_classes(rows: Array, nodes: Array, k: int, gamma: float) -> Array:
     return xp.clip(cosines, 0, None) ** gamma
 
 
-def dense(near: Neighbours, pool: Array) -> Array:
-    """Neighbours as a matrix (B, n, M)."""
+def dense(near: Neighbours, pool: Array, *, alike: bool) -> Array:
+    """Neighbours as a matrix (B, M, M), or (1, M, M) where they are `alike` in all episodes."""
     xp = array_namespace(pool)
-    columns = xp.arange(pool.shape[1], device=device_of(pool))
-    found = xp.zeros((*near.places.shape[:2], pool.shape[1]), dtype=pool.dtype, device=device_of(pool))
-    for place in range(near.places.shape[2]):
-        hit = near.places[:, :, place : place + 1] == columns
-        found = found + xp.where(hit, near.weights[:, :, place : place + 1], xp.zeros_like(found))
+    weights, places = (array[:1] if alike else array for array in (near.weights, near.places))
+    found = xp.zeros((*weights.shape[:2], pool.shape[1]), dtype=pool.dtype, device=device_of(pool))
+    if is_torch_namespace(xp):
+        return found.scatter(2, places, weights)
+    np.put_along_axis(found, places, weights, axis=2)
     return found
 
 

@@ -6,7 +6,7 @@ answer it would get if it were assigned last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,10 @@ from fewshot_flair.adapters.batch import EpisodeBatch, unit
 from fewshot_flair.adapters.heads import CHUNK, Head
 from fewshot_flair.adapters.namespaces import Array
 
-__all__ = ["AssignmentHead", "Neighbours", "log_softmax", "unit_pool", "without_shots"]
+__all__ = ["AssignmentHead", "Neighbours", "log_softmax", "unit_pool"]
 
 SAME = 2e-6
 """An image whose cosine is nearer to 1 than this is the image itself, which is not its own neighbour."""
-
-
-def without_shots(batch: EpisodeBatch) -> EpisodeBatch:
-    """The same episodes with no labelled row left: what a zero-shot variant sees."""
-    return replace(batch, weight=batch.xp.zeros_like(batch.weight))
 
 
 def unit_pool(batch: EpisodeBatch) -> tuple[Array, Array] | None:

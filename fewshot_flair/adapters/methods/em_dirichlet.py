@@ -27,12 +27,12 @@ from typing import Any
 
 from array_api_compat import array_namespace, is_torch_namespace
 
-from fewshot_flair.adapters.assignments import log_softmax, unit_pool, without_shots
-from fewshot_flair.adapters.base import Adapter
+from fewshot_flair.adapters.assignments import log_softmax, unit_pool
 from fewshot_flair.adapters.batch import EpisodeBatch, unit
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
+from fewshot_flair.adapters.transductive import TransductiveAdapter
 from fewshot_flair.adapters.validation import check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
@@ -44,7 +44,7 @@ SMALLEST_SHARE = 1e-12
 
 
 @register
-class EMDirichlet(Adapter):
+class EMDirichlet(TransductiveAdapter):
     """Dirichlet laws of zero-shot probabilities, and soft labels of unlabelled images, found in turns.
 
     Without unlabelled images, which the paper does not have, each class's law is that of its shots, or without any that
@@ -67,7 +67,6 @@ class EMDirichlet(Adapter):
     name = "em-dirichlet"
     summary = "Dirichlet law a class on zero-shot probabilities, with soft labels of unlabelled images"
     paper = "Martin et al., Transductive Zero-Shot and Few-Shot CLIP, CVPR 2024"
-    uses_unlabeled = True
 
     def __init__(
         self,
@@ -84,17 +83,12 @@ class EMDirichlet(Adapter):
         self.rounds = rounds
         self.zero_shot = zero_shot
 
-    @property
-    def needs_shots(self) -> bool:  # type: ignore[override]
-        """Whether its answers depend on the labelled rows."""
-        return not self.zero_shot
-
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Rounds of laws and assignments, in float64 as gamma functions of large numbers are subtracted."""
         check_number(self.name, "temperature", self.temperature, above=0)
         check_number(self.name, "lam", self.lam, above=-1e-300)
         check_number(self.name, "rounds", self.rounds, above=0)
-        batch = without_shots(batch) if self.zero_shot else batch
+        batch = self.without_labels(batch)
         xp, dtype = batch.xp, batch.x.dtype
         prototypes = batch.per_episode(self.temperature * batch.prototypes.unit)
         shots, mass = self._on_simplex(batch, batch.unit_x), xp.astype(batch.mass, xp.float64)

@@ -23,20 +23,19 @@ from fewshot_flair.adapters.assignments import (
     Neighbours,
     log_softmax,
     unit_pool,
-    without_shots,
 )
-from fewshot_flair.adapters.base import Adapter
 from fewshot_flair.adapters.batch import EpisodeBatch
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.methods.transclip import FLOOR, NEAREST, STEPS
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
+from fewshot_flair.adapters.transductive import TransductiveAdapter
 from fewshot_flair.adapters.validation import check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
 
 @register
-class StatA(Adapter):
+class StatA(TransductiveAdapter):
     """Class means and variances between the text's and those of soft labels.
 
     Without unlabelled images it is the anchored Gaussians of the shots, whose anchors' variances are then found on the
@@ -56,7 +55,6 @@ class StatA(Adapter):
     class_balanced = True
     summary = "Gaussian mixture of unlabelled images, each class anchored at its text"
     paper = "Zanella et al., Realistic Test-Time Adaptation of Vision-Language Models, CVPR 2025"
-    uses_unlabeled = True
 
     def __init__(
         self,
@@ -71,16 +69,11 @@ class StatA(Adapter):
         self.rounds = rounds
         self.zero_shot = zero_shot
 
-    @property
-    def needs_shots(self) -> bool:  # type: ignore[override]
-        """Whether its answers depend on the labelled rows."""
-        return not self.zero_shot
-
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Rounds of means, variances and assignments."""
         check_number(self.name, "alpha", self.alpha, above=0)
         check_number(self.name, "rounds", self.rounds, above=0)
-        batch = without_shots(batch) if self.zero_shot else batch
+        batch = self.without_labels(batch)
         xp, text = batch.xp, batch.prototypes
         pool = unit_pool(batch)
         u, u_weight = (batch.unit_x, batch.weight) if pool is None else pool

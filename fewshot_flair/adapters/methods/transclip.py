@@ -24,13 +24,12 @@ from fewshot_flair.adapters.assignments import (
     largest,
     log_softmax,
     unit_pool,
-    without_shots,
 )
-from fewshot_flair.adapters.base import Adapter
 from fewshot_flair.adapters.batch import EpisodeBatch
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
+from fewshot_flair.adapters.transductive import TransductiveAdapter
 from fewshot_flair.adapters.validation import check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
@@ -40,7 +39,7 @@ FLOOR = 1e-6
 
 
 @register
-class TransCLIP(Adapter):
+class TransCLIP(TransductiveAdapter):
     """Class means, variances and soft labels of unlabelled images, found in turns.
 
     Without unlabelled images nothing is learnt in turns: the Gaussians lie on the class means with σ = 1/D, and a class
@@ -63,7 +62,6 @@ class TransCLIP(Adapter):
     class_balanced = True
     summary = "Gaussian mixture of unlabelled images, held to zero-shot answers and neighbours"
     paper = "Zanella et al., Boosting Vision-Language Models with Transduction, NeurIPS 2024"
-    uses_unlabeled = True
 
     def __init__(
         self,
@@ -80,18 +78,13 @@ class TransCLIP(Adapter):
         self.rounds = rounds
         self.zero_shot = zero_shot
 
-    @property
-    def needs_shots(self) -> bool:  # type: ignore[override]
-        """Whether its answers depend on the labelled rows."""
-        return not self.zero_shot
-
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Rounds of assignments, means and variances."""
         lam = (1.0 if self.zero_shot else 0.5) if self.lam is None else self.lam
         check_number(self.name, "lam", lam)
         check_number(self.name, "gamma", self.gamma, above=0)
         check_number(self.name, "rounds", self.rounds, above=-1)
-        batch = without_shots(batch) if self.zero_shot else batch
+        batch = self.without_labels(batch)
         xp, text = batch.xp, batch.prototypes
         given = (batch.mass @ batch.unit_x) / batch.safe_counts[:, :, None]
         variance = xp.full_like(given[:, :1, :], 1 / batch.n_features)

@@ -25,12 +25,12 @@ from array_api_compat import array_namespace, is_torch_namespace
 from array_api_compat import device as device_of
 
 from fewshot_flair.adapters.assignments import SAME, Neighbours, largest, unit_pool
-from fewshot_flair.adapters.base import Adapter
 from fewshot_flair.adapters.batch import EpisodeBatch, unit
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.methods.ss_text import with_shots
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
+from fewshot_flair.adapters.transductive import TransductiveAdapter
 from fewshot_flair.adapters.validation import check_number
 from fewshot_flair.errors import InputError
 from fewshot_flair.text.prototypes import TextPrototypes
@@ -44,7 +44,7 @@ MOST = 16_384
 
 
 @register
-class ZLaP(Adapter):
+class ZLaP(TransductiveAdapter):
     """Class scores of unlabelled images by the paths that lead to them.
 
     Without unlabelled images the scores are those of the classes' nodes alone.
@@ -65,7 +65,6 @@ class ZLaP(Adapter):
     class_balanced = True
     summary = "label propagation over unlabelled images and class nodes"
     paper = "Stojnić et al., Label Propagation for Zero-shot Classification with VLMs, CVPR 2024"
-    uses_unlabeled = True
 
     def __init__(
         self,
@@ -81,11 +80,6 @@ class ZLaP(Adapter):
         self.gamma = gamma
         self.alpha = alpha
         self.zero_shot = zero_shot
-
-    @property
-    def needs_shots(self) -> bool:  # type: ignore[override]
-        """Whether its answers depend on the labelled rows."""
-        return not self.zero_shot
 
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Propagate from every class at once."""

@@ -61,6 +61,26 @@ def test_results_say_which_rows_learnt_from_the_test_photographs(planted_clinic,
     assert "transductive" not in results_of(study, tmp_path / "c", planted_clinic).rows
 
 
+def test_sets_around_it_say_what_was_fitted_on(planted_clinic, tmp_path):
+    study = study_of(
+        adapters=["zlap:zero_shot=true", "ss-text"],
+        shots=[8],
+        seeds=2,
+        conformal=["split:lac:0.2", "split-transductive:lac:0.2"],
+        allow_fewer=True,
+    )
+    pooled, shots = results_of(study, tmp_path, transductive(planted_clinic)).cells
+    assert [row["method"] for row in pooled.sets] == ["split"] * 2 + ["split-transductive"] * 2
+    assert {row["n_calibration"] for row in pooled.sets} == {40}
+    label = "zlap(zero_shot=true)"
+    assert f"sets: {label} is fitted without unlabelled images there" in pooled.notes
+    assert (
+        f"sets: split-transductive fits {label} on drawn and test photographs without labels" in pooled.notes
+    )
+    assert [row["method"] for row in shots.sets] == ["split"] * 2
+    assert any("split-transductive with ss-text is left out" in note for note in shots.notes)
+
+
 def test_adapt_says_it_in_the_terminal_the_record_and_the_report(tmp_path, parity):
     text = ("initial_prototypes", "logit_scale", "samples_text", "labels_text")
     for side in ("train", "test"):

@@ -192,8 +192,8 @@ def pool_of_tested(test: Rows, others: int = 0) -> tuple[Rows, list[str]]:
     """The test rows as a pool without labels, and what must be said of it; `others` had no label and are left out."""
     said = [
         f"transductive: adapters that learn from photographs without labels learn from the {len(test)} test "
-        "photographs, without their labels, so their figures are of photographs that they have seen, and conformal "
-        "sets and thresholds promise nothing for these"
+        "photographs, without their labels, so their figures are of photographs that they have seen, and the sets and "
+        "thresholds of saved adapters promise nothing for these"
     ]
     if others:
         said.append(

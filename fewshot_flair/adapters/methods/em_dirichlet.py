@@ -57,7 +57,7 @@ class EMDirichlet(TransductiveAdapter):
         T, the factor on cosines; 30 in the paper.
     lam : float
         λ/|Q|, how much small classes are penalised; at 1 the π are the weights of a mixture, as in expectation
-        maximisation, which is the paper's value where every class may be in the pool.
+        maximisation.
     rounds : int
         How often laws are found anew.
     zero_shot : bool

@@ -10,7 +10,8 @@ Zanella, Gérin & Ben Ayed, "Boosting Vision-Language Models with Transduction",
       σ   ← (γ/|S| Σ_S Σ_c y_ic (x̂_i − μ_c)² + 1/|Q| Σ_Q Σ_c z_ic (û_i − μ_c)²) / (γ + 1)
 
 S are the shots, Q the unlabelled images. μ_c starts at the mean of the class's shots, without shots at that of the 8
-images whose ŷ_ic is largest; σ starts at 1/D. Written from the paper's formulas alone (its code is under the AGPL).
+images whose ŷ_ic is largest; σ starts at 1/D. Written from the paper's formulas alone (its code is under the
+AGPL); its numbers (λ, rounds, 3, 5 and 8) are from memory, as only its abstract could be opened when this was written.
 Neighbours are sought in Q only; shots act through μ and σ.
 """
 

@@ -24,7 +24,7 @@ from fewshot_flair.models.run import SavedModel
 pytest.importorskip("onnxscript", reason="graphs need the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="graphs are checked by onnxruntime (extra onnx)")
 
-HEADS = ["zero-shot", "logistic", "tip-adapter", "clip-adapter", "gda"]
+HEADS = ["zero-shot", "logistic", "tip-adapter", "clip-adapter", "gda", "transclip", "zlap", "em-dirichlet"]
 """A head of each kind, and each of the encoder's features."""
 GRADES = {
     "no diabetic retinopathy": "<b>none</b>",

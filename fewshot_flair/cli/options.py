@@ -171,6 +171,13 @@ class Sides:
     pool_images: Annotated[
         str | None, _data("--pool-images", "Folder that the paths of --pool are relative to.")
     ] = None
+    transductive: Annotated[
+        bool,
+        _data(
+            "--transductive",
+            "Learn from the test photographs too, without their labels: they are the pool. Results say so.",
+        ),
+    ] = False
     on_leak: Annotated[
         str,
         _data(

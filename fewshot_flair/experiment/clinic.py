@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.spec import AdapterSpec
     from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["Clinic", "Rows", "check_classes", "check_sides", "joined", "kind_at_hand"]
+__all__ = ["Clinic", "Rows", "check_classes", "check_sides", "joined", "kind_at_hand", "pool_of_tested"]
 
 KEPT_BYTES = 256 * 2**20
 """Features of a side up to this size are read once and kept in memory."""
@@ -85,6 +86,10 @@ class Rows:
         content = json.dumps([self.keys, self.y.tolist(), self.patients, self.clinics], ensure_ascii=False)
         return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
+    def unlabelled(self) -> Rows:
+        """The same rows without their labels."""
+        return replace(self, y=np.full(len(self), -1, dtype=np.int64))
+
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """The given rows, in the given order."""
         pick = [int(i) for i in rows]
@@ -122,7 +127,8 @@ class Clinic:
     ordinal : bool
         Whether the classes are ordered grades.
     pool : Rows or None
-        Rows without labels, which adapters that can (`uses_unlabeled`) learn from.
+        Rows without labels, which adapters that can (`uses_unlabeled`) learn from; the test rows themselves where
+        ``provenance.transductive``.
     text : TextPrototypes or None
         None where the encoder has no text tower.
     tower : Encoder or None
@@ -147,10 +153,12 @@ class Clinic:
     @cached_property
     def folds(self) -> list[Clinic]:
         """The clinic of each fold, whose sides are its rows; empty where there are none."""
-        return [
-            replace(self, train=self.train.take(train), test=self.test.take(test), fold_rows=())
-            for train, test in self.fold_rows
-        ]
+        made = []
+        for train, test in self.fold_rows:
+            tested = self.test.take(test)
+            pool = tested.unlabelled() if self.provenance.transductive else self.pool
+            made.append(replace(self, train=self.train.take(train), test=tested, pool=pool, fold_rows=()))
+        return made
 
     @property
     def title(self) -> str:
@@ -201,6 +209,20 @@ class Clinic:
 def kind_at_hand(wanted: str, feature_dims: Mapping[str, int]) -> str:
     """`wanted` where there is such a feature, else the only one: vision-only encoders have no embedding."""
     return wanted if wanted in feature_dims else next(iter(feature_dims))
+
+
+def pool_of_tested(test: Rows, others: int = 0) -> tuple[Rows, list[str]]:
+    """The test rows as a pool without labels, and what must be said of it; `others` had no label and are left out."""
+    said = [
+        f"transductive: adapters that learn from photographs without labels learn from the {len(test)} test "
+        "photographs, without their labels, so their figures are of photographs that they have seen, and the sets and "
+        "thresholds of saved adapters promise nothing for these"
+    ]
+    if others:
+        said.append(
+            f"{counted(others, 'image')} without a label left out, as the test photographs are the pool"
+        )
+    return test.unlabelled(), said
 
 
 def check_classes(classes: Sequence[str]) -> None:

@@ -42,6 +42,8 @@ class DataSet(_Strict):
         Another manifest to test on (its test rows, or all where it has no split), and its folder of images.
     pool, pool_images : str, optional
         A manifest or folder of photographs without labels, beside the rows of `manifest` that have none.
+    transductive : bool
+        The test photographs, without their labels, are the pool: adapters that can learn from them. Not with `pool`.
     other_patients : bool
         The patients of `test_on` are other people even where identifiers agree.
     on_leak : {"refuse", "drop-train"}
@@ -59,6 +61,7 @@ class DataSet(_Strict):
     test_images: str | None = None
     pool: str | None = None
     pool_images: str | None = None
+    transductive: bool = False
     classes: list[str] | None = None
     ordered: bool = False
     image_column: str = "image"
@@ -75,6 +78,14 @@ class DataSet(_Strict):
     unlabelled: int | None = Field(default=None, ge=0)
     source: str | None = None
     licence: str | None = None
+
+    @model_validator(mode="after")
+    def _one_pool(self) -> DataSet:
+        if self.transductive and self.pool is not None:
+            raise ValueError(
+                "transductive learns from the test photographs and pool names others; give one of the two"
+            )
+        return self
 
 
 class EncoderChoice(_Strict):

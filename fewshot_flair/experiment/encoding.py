@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined
+from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined, pool_of_tested
 from fewshot_flair.experiment.design import DataSet, EncoderChoice
 from fewshot_flair.experiment.pretrained import known_set, pretrained_on
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
@@ -108,7 +108,11 @@ def encode(
             sides.items(), (train, test), (how.train_copies, how.test_copies), strict=True
         )
     }
-    pool, remarks = _pool(sources, done, bank, sides["test"])
+    pool: Rows | None
+    if data.transductive:
+        pool, remarks = pool_of_tested(sides["test"], sum(map(len, sources.pools)))
+    else:
+        pool, remarks = _pool(sources, done, bank, sides["test"])
     if sources.folds:
         check_classes(train.classes)
     else:
@@ -136,7 +140,9 @@ def encode(
             split_given=sources.split_given,
             train=_side(train, sides["train"], train.classes),
             test=_side(test, sides["test"], train.classes),
-            pool=None if pool is None else _side(sources.pools[0], pool, train.classes),
+            pool=None
+            if pool is None
+            else _side(test if data.transductive else sources.pools[0], pool, train.classes),
             encoder=EncoderMade(
                 name=choice.name, fingerprint_id=encoder.fingerprint_id, fingerprint=dict(encoder.fingerprint)
             ),
@@ -150,6 +156,7 @@ def encode(
             skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
             remarks=sources.remarks + remarks,
             folds=len(sources.folds),
+            transductive=data.transductive,
         ),
         _known_rows(sources, train, done),
     )  # fmt: skip

@@ -123,7 +123,9 @@ def splits_table(clinics: Iterable[Clinic]) -> pd.DataFrame:
             for side, rows in (("train", part.train), ("test", part.test))
         ]
         sides = sides or [("train", clinic.train, None), ("test", clinic.test, None)]
-        for side, rows, fold in [*sides, *([("pool", clinic.pool, None)] if clinic.pool is not None else [])]:
+        # each photograph once: where the test rows are the pool too, they are told as test rows
+        pool = None if clinic.provenance.transductive else clinic.pool
+        for side, rows, fold in [*sides, *([("pool", pool, None)] if pool is not None else [])]:
             own = [patient.startswith("image ") for patient in rows.patients]
             tables.append(
                 pd.DataFrame(

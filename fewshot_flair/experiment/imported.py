@@ -15,7 +15,7 @@ from fewshot_flair.bank.source import FeatureSource, differences
 from fewshot_flair.data.grades import is_known_order
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides
+from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, pool_of_tested
 from fewshot_flair.experiment.design import DataSet
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, side_of
 from fewshot_flair.experiment.sources import FEATURES, holds_features
@@ -61,6 +61,13 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
         sides |= {"train": whole.take(np.flatnonzero(~test)), "test": whole.take(np.flatnonzero(test))}
         files["test"] = files["train"]
     check_sides(data.name, classes, sides["train"], sides["test"])
+    if data.transductive:
+        sides["pool"], remarks = pool_of_tested(sides["test"])
+        files["pool"] = files["test"]
+    else:
+        remarks = (
+            [f"{len(sides['pool'])} rows of {files['pool'].name} are the pool"] if "pool" in sides else []
+        )
     text = found["train"].text
     dims = dict(found["train"].bank.feature_dims)
     pool = sides.get("pool")
@@ -93,7 +100,8 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
             has_text=text is not None,
             text_digest=text_digest(text),
             skipped=[],
-            remarks=[] if pool is None else [f"{len(pool)} rows of {files['pool'].name} are the pool"],
+            remarks=remarks,
+            transductive=data.transductive,
         ),
     )  # fmt: skip
 

@@ -73,6 +73,8 @@ class Provenance(_Record):
         Whether the table says who is tested on, or the split was drawn here.
     pool : Side or None
         Photographs without labels that adapters may learn from.
+    transductive : bool
+        Whether these are the test photographs themselves.
     encoded, from_bank : int
         Images encoded now, and images whose features were there.
     twins : list of (str, str)
@@ -108,6 +110,7 @@ class Provenance(_Record):
     skipped: list[SkippedImage]
     remarks: list[str]
     folds: int = 0
+    transductive: bool = False
 
     @property
     def names_patients(self) -> bool:

@@ -152,7 +152,10 @@ def measure_adapter(
 
     from fewshot_flair.evaluation import score_draws
 
-    balanced = clinic.create(spec).class_balanced
+    adapter = clinic.create(spec)
+    balanced = adapter.class_balanced
+    transductive = clinic.provenance.transductive
+    seen = transductive and adapter.uses_unlabeled and episodes.unlabeled is not None
     n_classes = len(clinic.classes)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
     rows: list[dict[str, Any]] = []
@@ -161,6 +164,8 @@ def measure_adapter(
     reliability: NDArray[np.float64] | float = 0.0
     seconds = 0.0
     notes = _sameness(episodes)
+    if seen:
+        notes.append(_seen(spec, episodes, len(clinic.test)))
     for start in range(0, len(episodes), group):
         part = _part(episodes, slice(start, start + group))
         labels = noisy_labels(clinic, part, label_noise)
@@ -184,6 +189,8 @@ def measure_adapter(
         reliability = reliability + scored.reliability.sum(axis=0)
         predicted.append(probabilities.argmax(axis=2).astype(np.min_scalar_type(n_classes)))
         columns = {"seed": list(part.seeds), "n_support": counts.sum(axis=1).tolist()}
+        if transductive:
+            columns["transductive"] = [seen] * len(part)
         columns |= {key: values.tolist() for key, values in scored.values.items()}
         if cooled is not None:
             calibrated = score_draws(clinic.test.y, cooled).values
@@ -226,6 +233,13 @@ def _sameness(episodes: Episodes) -> list[str]:
         f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
         "intervals over draws and tests between adapters say nothing there"
     ]
+
+
+def _seen(spec: AdapterSpec, episodes: Episodes, tested: int) -> str:
+    """What must stand beside figures on photographs that the adapter has learnt from without their labels."""
+    taken = max((len(rows) for rows in episodes.unlabeled or ()), default=0)
+    which = f"the {tested}" if taken == tested else f"{taken} of the {tested}"
+    return f"{spec.label} is transductive here: it learnt from {which} test photographs, without their labels"
 
 
 def noisy_labels(clinic: Clinic, episodes: Episodes, rate: float) -> list[NDArray[np.int64]]:

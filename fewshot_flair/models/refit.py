@@ -130,7 +130,9 @@ def refit_all(
                 prevalence=wanted.prevalence,
             ),
         )
-    default, rule = choose_default(crossed.scores, list(saved), crossed.folds)
+    default, rule = choose_default(
+        crossed.scores, list(saved), crossed.folds, transductive=clinic.provenance.transductive
+    )
     verdict = _verdict(clinic, default, predicted, crossed.folds)
     return Refits(saved, default, rule, verdict, pd.concat(tables, ignore_index=True))
 

@@ -105,12 +105,20 @@ def cross_validate(
     return CrossValidation(len(parts), fold, logits, scores, heads)
 
 
-def choose_default(scores: Mapping[str, float], labels: Sequence[str], folds: int) -> tuple[str, str]:
-    """The adapter that `predict` takes unless told otherwise, and the rule by which it was chosen."""
+def choose_default(
+    scores: Mapping[str, float], labels: Sequence[str], folds: int, *, transductive: bool = False
+) -> tuple[str, str]:
+    """The adapter that `predict` takes unless told otherwise, and the rule by which it was chosen.
+
+    Parameters
+    ----------
+    transductive : bool
+        Whether fits may have learnt from the test rows without their labels, which the rule then says.
+    """
     if not scores:
         few = "the first of the adapters, as there are too few training patients for cross-validation"
         return labels[0], few
     return max(labels, key=lambda label: scores[label]), (
         f"the highest balanced accuracy in {folds}-fold cross-validation on the training rows, no patient in two "
-        "folds; test rows have no say"
+        f"folds; {'the labels of test rows' if transductive else 'test rows'} have no say"
     )

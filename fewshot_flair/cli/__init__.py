@@ -18,6 +18,7 @@ from fewshot_flair.cli import (
     cache,
     data,
     export,
+    finetune,
     list_adapters,
     list_encoders,
     predict,
@@ -44,6 +45,7 @@ app.command()(quality.quality)
 app.command()(cache.cache)
 app.command()(study.study)
 app.command()(study.report)
+app.command()(finetune.finetune)
 app.command()(prompts.prompts)
 app.command()(list_adapters.adapters)
 app.command()(list_encoders.encoders)

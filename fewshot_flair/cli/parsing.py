@@ -14,7 +14,7 @@ from fewshot_flair.experiment.grid import ALL_SHOTS
 if TYPE_CHECKING:
     from fewshot_flair.experiment.design import Study
 
-__all__ = ["command_line", "parse_prevalence", "parse_shots", "run_name", "split_names"]
+__all__ = ["command_line", "parse_alphas", "parse_prevalence", "parse_shots", "run_name", "split_names"]
 
 
 def parse_shots(text: str) -> list[int]:
@@ -28,6 +28,16 @@ def parse_shots(text: str) -> list[int]:
     if min(shots) < 1:
         raise InputError(f"--shots {text!r}: shots are at least 1 (no shots: --adapter zero-shot)")
     return sorted(set(shots))
+
+
+def parse_alphas(text: str) -> list[float]:
+    """``0,0.5,1`` as a list of numbers, ascending."""
+    try:
+        return sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        raise InputError(
+            f"--alphas {text!r}: give numbers from 0 to 1 separated by commas, as 0,0.5,1"
+        ) from None
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -286,7 +286,9 @@ class FLAIRModel(TowerEncoder):
         from fewshot_flair.encoders.inference import load_tower
 
         tower = load_tower(lambda: VisionTower(self.config), self.weights, "vision_model.", self.device)
-        fold_batch_norm(tower.model).to(self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.folds:
+            fold_batch_norm(tower.model)
+        tower.model.to(self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return tower
 
     @cached_property

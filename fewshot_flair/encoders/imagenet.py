@@ -79,4 +79,4 @@ class ImageNetResNet(PublishedEncoder):
         network = load_tensors(
             lambda: ResNet(self._config), counters | tensors, self.weights, spare=("fc.weight", "fc.bias")
         )
-        return fold_batch_norm(network.eval())
+        return fold_batch_norm(network.eval()) if self.folds else network

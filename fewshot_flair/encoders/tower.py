@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,29 @@ __all__ = ["TowerEncoder"]
 
 
 class TowerEncoder(Encoder):
-    """An encoder whose vision tower torch runs, or another engine runs its graph."""
+    """An encoder whose vision tower torch runs, or another engine runs its graph.
+
+    Attributes
+    ----------
+    folds : bool
+        Whether batch normalisation is folded into the convolutions before it, which a tower that is trained must not
+        have done.
+    """
+
+    folds: bool = True
+
+    def trainable(self) -> Self:
+        """A copy with a tower of its own, read anew: float32, in torch, nothing folded, gradients off until asked for.
+
+        Its `forward` is differentiable; this encoder stays as it is.
+        """
+        own = copy.copy(self)
+        for kept in ("_vision", "_network", "_graph"):
+            own.__dict__.pop(kept, None)
+        own.folds, own.engine, own.precision = False, "torch", "float32"
+        _ = own._vision
+        own.__dict__.pop("_network", None)  # of CLIP, whose text tower is not needed
+        return own
 
     @property
     @abstractmethod

@@ -12,12 +12,14 @@ from .operating import (
 )
 from .patients import PatientLabels, combine_patients, patient_labels
 from .referral import RiskCoverage, referral_threshold, risk_coverage
+from .robustness import Line, baseline_line, pareto_front
 from .typicality import Typicality
 
 __all__ = [
     "METRICS",
     "Calibration",
     "Estimate",
+    "Line",
     "Metric",
     "PatientLabels",
     "RiskCoverage",
@@ -28,6 +30,7 @@ __all__ = [
     "auprc",
     "auroc",
     "balanced_accuracy",
+    "baseline_line",
     "brier_with_interval",
     "calibrate",
     "cluster_bootstrap",
@@ -35,6 +38,7 @@ __all__ = [
     "ece_with_interval",
     "interval_over_seeds",
     "paired_bootstrap",
+    "pareto_front",
     "patient_labels",
     "positive_score",
     "referral_threshold",

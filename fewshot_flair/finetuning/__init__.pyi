@@ -1,0 +1,24 @@
+from .base import METHODS, FineTuning, create_finetuning, list_finetuning
+from .network import TunedNetwork
+from .run import TuningPlan, run_finetuning
+from .saving import save_tuned
+from .settings import TuningSettings
+from .tuning import TrainingSide, Tuned, fine_tune
+from .weights import interpolate, soup
+
+__all__ = [
+    "METHODS",
+    "FineTuning",
+    "TrainingSide",
+    "Tuned",
+    "TunedNetwork",
+    "TuningPlan",
+    "TuningSettings",
+    "create_finetuning",
+    "fine_tune",
+    "interpolate",
+    "list_finetuning",
+    "run_finetuning",
+    "save_tuned",
+    "soup",
+]

@@ -36,8 +36,8 @@ def finetune(
         list[str] | None,
         typer.Option(
             "--corrupt",
-            help="Test on the own test photographs spoilt by illumination, blur, colour, jpeg, artefacts or field, with "
-            "a strength of 1 to 5: blur:3. Repeatable.",
+            help="Test on the own test photographs spoilt by illumination, blur, colour, jpeg, artefacts or field, "
+            "with a strength of 1 to 5: blur:3. Repeatable.",
             show_default=False,
             rich_help_panel="Data",
         ),

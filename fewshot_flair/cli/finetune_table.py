@@ -17,7 +17,8 @@ __all__ = ["show"]
 def show(console: Console, results: pd.DataFrame) -> None:
     """A table for each number of shots: balanced accuracy on each test side, means over seeds, and the cost."""
     tests = list(results["test"].unique())
-    for shots, own in results.groupby("shots"):
+    for shots in sorted(results["shots"].unique()):
+        own = results[results["shots"] == shots]
         table = terminal.plain_table()
         for name in ("method", "alpha"):
             table.add_column(name)

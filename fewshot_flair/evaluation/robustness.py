@@ -82,6 +82,6 @@ def pareto_front(gains: ArrayLike) -> NDArray[np.bool_]:
     [True, True, False]
     """
     rows = np.asarray(gains, dtype=np.float64)
-    at_least = (rows[None] >= rows[:, None]).all(axis=2)
-    better = (rows[None] > rows[:, None]).any(axis=2)
-    return ~(at_least & better).any(axis=1)
+    at_least = np.all(rows[None] >= rows[:, None], axis=2)
+    better = np.any(rows[None] > rows[:, None], axis=2)
+    return np.asarray(~np.any(at_least & better, axis=1), dtype=bool)

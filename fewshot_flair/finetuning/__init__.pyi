@@ -1,6 +1,7 @@
 from .base import METHODS, FineTuning, create_finetuning, list_finetuning
 from .network import TunedNetwork
-from .run import TuningPlan, run_finetuning
+from .plan import TuningPlan
+from .run import run_finetuning
 from .saving import save_tuned
 from .settings import TuningSettings
 from .tuning import TrainingSide, Tuned, fine_tune

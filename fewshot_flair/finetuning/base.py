@@ -52,7 +52,7 @@ class FineTuning:
     def choose(self, tower: nn.Module) -> None:
         """Switch gradients on for what is trained; they are off for all of it when this is called."""
 
-    def finish(self, tower: nn.Module) -> None:  # noqa: B027 - most have nothing to undo
+    def finish(self, tower: nn.Module) -> None:
         """Give the tower its plain modules again, with what was learnt in their weights."""
 
     @property

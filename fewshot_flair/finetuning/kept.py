@@ -25,13 +25,16 @@ class Kept:
                 said(f"{error}; it is measured again")
 
     def get(self, key: str) -> dict[str, float] | None:
+        """What was measured, if it was."""
         return self.found.get(key)
 
     def put(self, key: str, metrics: dict[str, float]) -> None:
+        """Keep it, until `write` in memory."""
         self.new |= key not in self.found
         self.found[key] = metrics
 
     def write(self) -> None:
+        """Write what is new."""
         if self.new:
             write_signed(self.path, self.found)
             self.new = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +15,19 @@ from fewshot_flair.encoders.base import Encoder
 from fewshot_flair.episodes import Episodes, EpisodeSampler
 from fewshot_flair.episodes.folds import inseparable
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.design import DataSet, EncoderChoice
 from fewshot_flair.experiment.encoding import Encoding
 from fewshot_flair.experiment.folder import folder_name, versions, writing
 from fewshot_flair.experiment.grid import ALL_SHOTS, shots_text
-from fewshot_flair.experiment.spec import DEFAULT_ADAPTERS, AdapterSpec, usable_adapters
+from fewshot_flair.experiment.spec import usable_adapters
 from fewshot_flair.files import write_signed, write_table
 from fewshot_flair.finetuning.base import FineTuning
 from fewshot_flair.finetuning.kept import Kept, network_digest
 from fewshot_flair.finetuning.measuring import frozen_rows, metrics_of, start_head
 from fewshot_flair.finetuning.network import State, TunedNetwork
 from fewshot_flair.finetuning.photographs import KEPT_BYTES, Photographs
+from fewshot_flair.finetuning.plan import TuningPlan
 from fewshot_flair.finetuning.saving import save_tuned
-from fewshot_flair.finetuning.settings import TuningSettings
-from fewshot_flair.finetuning.sides import Extracting, Side, read_sides
+from fewshot_flair.finetuning.sides import Extracting, read_sides
 from fewshot_flair.finetuning.training import logits_of
 from fewshot_flair.finetuning.tuning import TrainingSide, Tuned, fine_tune
 from fewshot_flair.finetuning.weights import interpolate, soup
@@ -38,7 +37,7 @@ from fewshot_flair.text.prototypes import TextPrototypes
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TuningPlan", "run_finetuning"]
+__all__ = ["run_finetuning"]
 
 FIRST = [
     "data",
@@ -54,57 +53,6 @@ FIRST = [
     "distribution",
 ]
 Shown = Callable[[str, int, int, str], None]
-
-
-@dataclass(frozen=True)
-class TuningPlan:
-    """What is trained and where it is measured.
-
-    Parameters
-    ----------
-    data : DataSet
-        What is trained on; its own test rows are the test side of the same distribution.
-    methods : sequence of FineTuning
-        Of `create_finetuning`.
-    test_on, corruptions : sequence of str
-        Other places, and what spoils the own test rows (see `read_sides`).
-    adapters : sequence of AdapterSpec
-        Frozen ones, fitted on the same rows and measured on the same sides.
-    shots : sequence of int
-        Photographs a class; ``ALL_SHOTS`` for all training rows.
-    seeds : int
-        Each draws its own photographs, order and augmentation.
-    alphas : sequence of float
-        Places on WiSE-FT's path that are measured; 1 is the fine-tuned network, 0 where it started.
-    soups : bool
-        Whether the seeds' networks are averaged, too. With few shots a soup has seen the photographs of all seeds, as
-        its ``n_support`` says.
-    save : bool
-        Whether each network is saved for `load_encoder` (see `save_tuned`).
-    """
-
-    data: DataSet
-    methods: Sequence[FineTuning]
-    encoder: EncoderChoice = EncoderChoice(name="mini")
-    test_on: Sequence[str] = ()
-    corruptions: Sequence[str] = ()
-    adapters: Sequence[AdapterSpec] = tuple(DEFAULT_ADAPTERS)
-    shots: Sequence[int] = (16,)
-    scenario: str = "standard"
-    allow_fewer: bool = False
-    seeds: int = 3
-    alphas: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    soups: bool = False
-    prompts: str = "expert"
-    settings: TuningSettings = field(default_factory=TuningSettings)
-    save: bool = False
-
-    def __post_init__(self) -> None:
-        labels = [each.label for each in (*self.methods, *self.adapters)]
-        if twice := next((label for label in labels if labels.count(label) > 1), None):
-            raise InputError(f"{twice!r} is there twice; name each method and adapter once")
-        if not self.alphas or not all(0 <= alpha <= 1 for alpha in self.alphas):
-            raise InputError("alphas must lie between 0 (the start) and 1 (the fine-tuned network)")
 
 
 def run_finetuning(
@@ -202,17 +150,17 @@ class _Engine:
                 ends = []
                 for seed, support in zip(episodes.seeds, episodes, strict=True):
                     name = f"{method.label}, {shots_text(shots)}, seed {seed}"
-                    tuned = self._one(
-                        method, shots, seed, support, lambda t, n=name, d=done: self.shown(n, d, total, t)
-                    )
+                    told = partial(self.shown, name, done, total)
+                    tuned = self._one(method, shots, seed, support, told)
                     rows += [
                         row | {"shots": shots} for row in self._measured(tuned, method, shots, seed, support)
                     ]
-                    ends.append((tuned.start, tuned.end))
+                    if plan.soups:
+                        ends.append((tuned.start, tuned.end))
                     done += 1
                     self._write(pd.DataFrame(rows), command)
                     self.shown(name, done, total, "measured")
-                if plan.soups and len(ends) > 1:
+                if len(ends) > 1:
                     rows += [
                         row | {"shots": shots}
                         for row in self._soup(method, shots, tuned.network, ends, episodes)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fewshot_flair.adapters import LinearHead, create_adapter
 from fewshot_flair.encoders.base import Encoder
+from fewshot_flair.encoders.imagenet import SECOND_TRAINING
 from fewshot_flair.encoders.weights import read_tensors
 from fewshot_flair.finetuning.network import State, TunedNetwork
 from fewshot_flair.models.storage import save_adapter
@@ -17,11 +18,13 @@ from fewshot_flair.text.prototypes import TextPrototypes
 
 __all__ = ["save_tuned"]
 
+WHOLE = "model.safetensors"
 NAMES: dict[str, dict[str, str]] = {
     "FLAIR": {"": "vision_model."},
     "retfound": {"": ""},
     "imagenet-rn50": {"": ""},
     "clip-vit-b32": {"trunk.tower.": "vision_model.", "projection.": "visual_projection."},
+    "biomedclip": {"trunk.": "visual.trunk.", "projection.": "visual.head.proj."},
 }
 """How the tensors of a tower are called in the published file, by the encoder's model: prefix here, prefix there."""
 
@@ -47,7 +50,8 @@ def save_tuned(
     adapter.head_ = LinearHead(weights[None], bias[None], normalize=network.normalize)
     adapter.columns_, adapter.classes_ = np.array(classes), np.sort(np.array(classes))
     adapter.n_features_in_ = weights.shape[1]
-    known = model in NAMES
+    # the file's name is what says that photographs are prepared otherwise
+    known = model in NAMES and encoder.weights.name != SECOND_TRAINING  # type: ignore[attr-defined]
     save_adapter(
         adapter, folder / "adapter", {"encoder": "../encoder" if known else encoder.name, "feature": kind}
     )
@@ -71,8 +75,9 @@ def _write(encoder: Any, state: State, names: dict[str, str], folder: Path) -> N
         if own != name and prefix is not None:
             tensors[names[prefix] + own.removeprefix(prefix)] = tensor
     folder.mkdir(parents=True, exist_ok=True)
+    plain = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     save_file(
-        {name: tensor.contiguous().clone() for name, tensor in tensors.items()}, folder / "model.safetensors"
+        plain, folder / next((f for f in getattr(encoder, "files", ()) if f.endswith(".safetensors")), WHOLE)
     )
     source = encoder.weights.parent
     for beside in ("config.json", *getattr(encoder, "beside", ())):

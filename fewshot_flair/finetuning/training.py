@@ -1,4 +1,4 @@
-"""The loop of fine-tuning: AdamW, warm-up and cosine, clipped gradients, resumable by epochs, bit for bit on a processor."""
+"""The loop of fine-tuning: AdamW, warm-up and cosine, clipped gradients, resumable by epochs."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.finetuning.base import METHODS, FineTuning, switch_on
 
 BLOCK = re.compile(r"(.*\.)?(layer\d+|(blocks|layers?|stages)\.\d+)$")
-"""What blocks are called: ``layer4`` of ResNets, ``blocks.11``, ``layers.11``, ``stages.3`` of transformers and others."""
+"""What blocks are called: ``layer4`` of ResNets; ``blocks.11``, ``layers.11``, ``stages.3`` of others."""
 
 
 @METHODS.register

@@ -1,10 +1,8 @@
 """LoRA: a change of low rank for every convolution and every matrix of attention.
 
-Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022: W + (alpha / rank) · B A, where B starts at
-zero. A convolution's kernel is taken as the matrix (out, in · k · k).
+Hu et al., ICLR 2022: W + (alpha / rank) · B A, where B starts at zero; a kernel is a matrix (out, in · k · k).
 
-On torch's `parametrize`, and not peft, which wraps whole transformers models under new names: these towers are plain
-modules with their publishers' tensor names, half of them ResNets.
+Not by peft, which wraps models of transformers under new names: these towers keep theirs, and many are ResNets.
 """
 
 from __future__ import annotations

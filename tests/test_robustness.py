@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from fewshot_flair.errors import InputError
@@ -29,3 +33,53 @@ def test_the_front_holds_those_that_nothing_beats(seed):
     gains = np.random.default_rng(seed).integers(0, 5, (20, 3))
     free = [not any((other >= own).all() and (other > own).any() for other in gains) for own in gains]
     np.testing.assert_array_equal(pareto_front(gains), free)
+
+
+def recipe():
+    path = Path(__file__).parents[1] / "recipes" / "robustness" / "table.py"
+    spec = importlib.util.spec_from_file_location("robustness_table", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def results(accuracies: dict[tuple[str, str, float], tuple[float, float]]) -> pd.DataFrame:
+    """Results of one seed: (method, kind, alpha) to accuracy here and elsewhere."""
+    return pd.DataFrame(
+        {
+            **dict(zip(("method", "kind", "alpha"), names, strict=True)),
+            **{
+                "data": "a",
+                "shots": 16,
+                "seed": 0,
+                "test": test,
+                "distribution": side,
+                "balanced_accuracy": share,
+            },
+            **{"seconds": 10.0, "trainable_parameters": 5, "bytes": 20},
+        }
+        for names, pair in accuracies.items()
+        for test, side, share in zip(("a", "b"), ("in", "out"), pair, strict=True)
+    )
+
+
+def test_the_recipe_says_what_is_above_the_line_and_on_the_front(tmp_path, monkeypatch):
+    made = results(
+        {
+            ("lp", "frozen", np.nan): (0.4, 0.3),
+            ("ss", "frozen", np.nan): (0.5, 0.35),
+            ("gda", "frozen", np.nan): (0.6, 0.4),
+            ("full", "fine-tuned", 1.0): (0.6, 0.45),
+            ("full", "soup", 1.0): (0.55, 0.5),
+        }
+    )
+    (tmp_path / "run").mkdir()
+    made.to_csv(tmp_path / "run" / "results.csv", index=False)
+    monkeypatch.setattr("sys.argv", ["table.py", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    recipe().main()
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "elsewhere = 10.0 + 0.50 · here" in text
+    assert "| `full`, α = 1 \\* | 60.0 | 45.0 | +5.0 | 10 | 5 | 0 |" in text
+    assert "| soup of `full` \\* | 55.0 | 50.0 | +12.5 | 10 | 5 | 0 |" in text
+    assert "| `lp` (frozen) | 40.0 | 30.0 | +0.0" in text
+    assert (tmp_path / "out" / "robustness.png").stat().st_size > 1000

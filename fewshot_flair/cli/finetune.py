@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,7 +126,7 @@ def finetune(
     """
     from fewshot_flair.cli import finetune_table, terminal
     from fewshot_flair.cli.parsing import command_line, parse_alphas, parse_shots, split_names
-    from fewshot_flair.cli.progress import Bar
+    from fewshot_flair.cli.progress import Bar, clock
     from fewshot_flair.cli.steps import extraction
     from fewshot_flair.experiment.design import DataSet, EncoderChoice, data_name
     from fewshot_flair.experiment.encoding import Encoding
@@ -163,13 +164,19 @@ def finetune(
     console = terminal.console()
     errors = terminal.stderr(console)
     cache = execution.pop("cache")
+    began = time.monotonic()
+
+    def tell(training: str, done: int, total: int, text: str) -> None:
+        left = f", {clock((time.monotonic() - began) / done * (total - done))} left in all" if done else ""
+        bar.tell(done, total, f"{training}: {text}{left}")
+
     with Bar(errors, "trainings") as bar:
         results = run_finetuning(
             plan,
             out,
             how=Encoding(cache=Path(cache) if cache else None, **execution),
             extracting=lambda side: extraction(errors, side),
-            shown=lambda training, done, total, text: bar.tell(done, total, f"{training}: {text}"),
+            shown=tell,
             said=lambda text: terminal.warn(errors, text),
             command=command_line(),
         )

@@ -52,6 +52,7 @@ FIRST = [
     "test",
     "distribution",
 ]
+WHOLE = ("seed", "epochs", "trainable_parameters", "bytes")
 Shown = Callable[[str, int, int, str], None]
 
 
@@ -272,7 +273,8 @@ class _Engine:
         table = rows.assign(
             data=self.plan.data.name, encoder=self.plan.encoder.name, scenario=self.plan.scenario
         )
-        table["seed"] = table["seed"].astype("Int64")
+        for name in {*WHOLE} & {*table}:
+            table[name] = table[name].astype("Int64")  # soups have none
         lacking = [name for name in FIRST if name not in table]
         table[lacking] = None
         return table[[*FIRST, *(name for name in table if name not in FIRST)]]

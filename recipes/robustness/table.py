@@ -87,7 +87,7 @@ def markdown(title: str, found: pd.DataFrame, line: Line, elsewhere: str) -> str
         star = " \\*" if row["front"] else ""
         rows.append(
             f"| {label(row)}{star} | {row['inside']:.1f} | {row['outside']:.1f} | {row['effective']:+.1f} | "
-            f"{row['seconds']:.2g} | {row['parameters']:,.0f} | {row['bytes'] / 1024:,.0f} |"
+            f"{row['seconds']:.3g} | {row['parameters']:,.0f} | {row['bytes'] / 1024:,.0f} |"
         )
     rows.append(
         f"\nThe line of {line.n} frozen fits: elsewhere = {line.intercept:.1f} + {line.slope:.2f} · here "

@@ -496,10 +496,27 @@ def test_a_saved_network_is_an_encoder_and_an_adapter(flair, clinic, elsewhere, 
     assert right.mean() == pytest.approx(row["accuracy"])
 
 
+OWN = """
+from dataclasses import dataclass
+from fewshot_flair.finetuning import METHODS, FineTuning
+
+@METHODS.register
+@dataclass(frozen=True)
+class Stem(FineTuning):
+    name = "stem"
+    summary = "the first parameter"
+
+    def choose(self, tower):
+        next(tower.parameters()).requires_grad_(True)
+"""
+
+
 def test_the_command_trains_measures_and_prints(clinic, elsewhere, flair, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
     command = [
         *(sys.executable, "-c", "from fewshot_flair.cli import main; main()", "finetune"),
         *("--data", str(clinic), "--test-on", str(elsewhere), "--encoder", str(flair), "--method", "bn-bias"),
+        *("--adapters-from", str(tmp_path / "own.py"), "--method", "stem"),
         *("--adapter", "zero-shot", "--shots", "2", "--seeds", "1", "--epochs", "1", "--alphas", "1"),
         *("--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "run")),
     ]
@@ -507,7 +524,7 @@ def test_the_command_trains_measures_and_prints(clinic, elsewhere, flair, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "bn-bias" in done.stdout
     kept = json.loads((tmp_path / "run" / "finetune.json").read_text().splitlines()[1])
-    assert kept["methods"] == [repr(create_finetuning("bn-bias"))]
+    assert kept["methods"] == [repr(create_finetuning("bn-bias")), "Stem(rate=0.0001, start='zero-shot')"]
     wrong = subprocess.run([*command, "--corrupt", "fog:2"], check=False, capture_output=True, text=True)
     assert wrong.returncode == 2
     assert "no corruption 'fog'" in wrong.stderr

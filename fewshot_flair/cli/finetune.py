@@ -56,7 +56,8 @@ def finetune(
         list[str] | None,
         typer.Option(
             "--adapter",
-            help="Frozen adapter to compare with, on the same photographs; repeatable (default: those of adapt).",
+            help="Frozen adapter to compare with, on the same photographs; repeatable; all for every one that learns "
+            "from labelled photographs alone (default: those of adapt).",
             show_default=False,
         ),
     ] = None,
@@ -131,7 +132,7 @@ def finetune(
     from fewshot_flair.experiment.design import DataSet, EncoderChoice, data_name
     from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.experiment.folder import folder_name
-    from fewshot_flair.experiment.spec import DEFAULT_ADAPTERS, AdapterSpec
+    from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
     from fewshot_flair.finetuning import (
         TuningPlan,
         TuningSettings,
@@ -149,7 +150,7 @@ def finetune(
         encoder=EncoderChoice(name=encoding.pop("encoder"), **encoding),
         test_on=test_on or (),
         corruptions=corrupt or (),
-        adapters=[AdapterSpec.parse(text) for text in adapter] if adapter else DEFAULT_ADAPTERS,
+        adapters=frozen_adapters(adapter),
         shots=parse_shots(shots),
         scenario=scenario,
         allow_fewer=allow_fewer,

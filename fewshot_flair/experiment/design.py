@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
-from fewshot_flair.experiment.spec import AdapterSpec
+from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
 from fewshot_flair.files import read_toml
 
 __all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
@@ -298,10 +298,7 @@ class Study(_Strict):
     @classmethod
     def _adapters(cls, value: Any) -> Any:
         if value == "all":
-            from fewshot_flair.adapters import list_adapters
-
-            infos = [a for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower)]
-            return [AdapterSpec(about.name) for about in infos]
+            return frozen_adapters(["all"])
         return [AdapterSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 
     @field_validator("conformal", mode="before")

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["DEFAULT_ADAPTERS", "AdapterSpec", "usable_adapters"]
+__all__ = ["DEFAULT_ADAPTERS", "AdapterSpec", "frozen_adapters", "usable_adapters"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,17 @@ DEFAULT_ADAPTERS = [
     *map(AdapterSpec, ("zero-shot", "lp", "logistic", "clip-adapter", "ss-text", "ss-text+")),
     AdapterSpec("ss", without_text=True),
 ]
+
+
+def frozen_adapters(named: list[str] | None) -> list[AdapterSpec]:
+    """The named adapters; the default ones where none is named; for ``["all"]`` all that learn from labels alone."""
+    if not named:
+        return DEFAULT_ADAPTERS
+    if named != ["all"]:
+        return [AdapterSpec.parse(text) for text in named]
+    from fewshot_flair.adapters import list_adapters
+
+    return [AdapterSpec(a.name) for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower)]
 
 
 def usable_adapters(

@@ -21,6 +21,8 @@ from fewshot_flair.evaluation.robustness import Line
 from fewshot_flair.experiment.grid import shots_text
 
 METRIC = "balanced_accuracy"
+SHOWN = ("zero-shot", "lp", "logistic", "ss-text+")
+"""Frozen adapters that tables have beside those on the front; pictures have all."""
 NAMES = ["method", "kind", "alpha"]
 
 
@@ -78,11 +80,11 @@ def label(row: pd.Series) -> str:
 
 
 def markdown(title: str, found: pd.DataFrame, line: Line, elsewhere: str) -> str:
-    """One table; the start of a path (alpha 0) is left out where it is the zero-shot adapter."""
+    """One table, without the starts of paths (alpha 0)."""
     head = f"| {title} | here | {elsewhere} | effective | seconds | numbers trained | KiB |"
     rows = [f"\n{head}\n| --- |{' ---: |' * 6}"]
     for _, row in found.iterrows():
-        if row["alpha"] == 0:
+        if row["alpha"] == 0 or (row["kind"] == "frozen" and row["method"] not in SHOWN and not row["front"]):
             continue
         star = " \\*" if row["front"] else ""
         rows.append(

@@ -368,4 +368,4 @@ def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
         "age related macular degeneration",
     ]
     assert (told.train.images, told.test.images) == (12, 12)
-    assert told.known_set == ""
+    assert told.known_set == "fives"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.evaluation.areas import average_precision, roc_area
 from fewshot_flair.evaluation.intervals import Estimate, weighted_bootstrap
 
 __all__ = [
@@ -66,9 +67,8 @@ def auroc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estima
         half = Z95 * variance**0.5 if variance > 0 else float("nan")
         low, high = np.clip([value - half, value + half], 0, 1)
         return Estimate(value, float(low), float(high), "DeLong")
-    statistic = _Weighted(truth, s)
-    value = float(statistic.auroc(np.ones((1, len(s))))[0])
-    return Estimate(value, *weighted_bootstrap(statistic.auroc, clusters), "bootstrap over patients")
+    ends = weighted_bootstrap(lambda w: roc_area(truth, s, w), clusters)
+    return Estimate(float(roc_area(truth, s)[0]), *ends, "bootstrap over patients")
 
 
 def auprc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estimate:
@@ -79,9 +79,9 @@ def auprc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estima
     truth, s = _checked(positive, scores)
     if not truth.any():
         return Estimate(float("nan"), float("nan"), float("nan"), "bootstrap over patients")
-    statistic = _Weighted(truth, s)
-    value = float(statistic.auprc(np.ones((1, len(s))))[0])
-    return Estimate(value, *weighted_bootstrap(statistic.auprc, clusters), "bootstrap over patients")
+    value = float(average_precision(truth, s, np.ones((1, len(s))))[0])
+    ends = weighted_bootstrap(lambda w: average_precision(truth, s, w), clusters)
+    return Estimate(value, *ends, "bootstrap over patients")
 
 
 def delong_variance(positive: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
@@ -91,7 +91,7 @@ def delong_variance(positive: ArrayLike, scores: ArrayLike) -> tuple[float, floa
     truth, s = _checked(positive, scores)
     m, n = int(truth.sum()), int((~truth).sum())
     together = rankdata(s)
-    value = float((together[truth].sum() - m * (m + 1) / 2) / (m * n))
+    value = float(roc_area(truth, s)[0])
     of_positives = (together[truth] - rankdata(s[truth])) / n
     of_negatives = 1 - (together[~truth] - rankdata(s[~truth])) / m
     if min(m, n) < 2:
@@ -170,34 +170,6 @@ def share_with_interval(right: ArrayLike, clusters: ArrayLike) -> Estimate:
         return Estimate(share, float(ends.low), float(ends.high), "Wilson, by patient")
     low, high = weighted_bootstrap(lambda w: w @ hits / w.sum(axis=1), patients)
     return Estimate(share, low, high, "bootstrap over patients")
-
-
-class _Weighted:
-    """Areas of rows that count by weights (B, n): rows sorted once, ties together."""
-
-    def __init__(self, truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> None:
-        self.order = np.argsort(-scores, kind="stable")
-        ordered = scores[self.order]
-        self.last = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
-        self.truth = truth[self.order].astype(np.float64)
-
-    def _cumulated(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        ordered = weights[:, self.order]
-        hits = (ordered * self.truth).cumsum(axis=1)[:, self.last]
-        return hits, ordered.cumsum(axis=1)[:, self.last] - hits
-
-    def auroc(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        hits, misses = self._cumulated(weights)
-        rise = np.diff(misses, axis=1, prepend=0)
-        middle = hits - np.diff(hits, axis=1, prepend=0) / 2
-        whole = hits[:, -1] * misses[:, -1]
-        return np.divide((rise * middle).sum(axis=1), whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-    def auprc(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        hits, misses = self._cumulated(weights)
-        precision = hits / np.maximum(hits + misses, 1)
-        area = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
-        return np.divide(area, hits[:, -1], out=np.full(len(area), np.nan), where=hits[:, -1] > 0)
 
 
 def _alone(clusters: ArrayLike) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +98,7 @@ def cross_validate(
         )
         found = np.empty((len(y), len(clinic.classes)))
         for place, (_, held) in enumerate(parts):
-            found[held] = fits.logits(X[held])[place]
+            found[held] = replace(fits, head=fits.head.take(slice(place, place + 1))).logits(X[held])[0]
         logits[spec.label] = found
         heads[spec.label] = fits.head
         scores[spec.label] = balanced_accuracy(y, found.argmax(axis=1))

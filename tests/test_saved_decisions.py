@@ -111,6 +111,43 @@ def test_the_folder_keeps_what_the_record_says_and_predictions_are_calibrated(ma
         assert sum(saved.decided.prevalence.values()) == pytest.approx(1)
 
 
+def test_with_positive_classes_the_default_has_the_highest_auroc_of_them_out_of_fold(made, planted_clinic):
+    from sklearn.metrics import roc_auc_score
+
+    _, refits = made
+    crossed = cross_validate(planted_clinic, SPECS)
+    truth = np.isin(planted_clinic.train.y, [planted_clinic.classes.index(name) for name in POSITIVE])
+    found = {}
+    for label, saved in refits.saved.items():
+        decision = Decision.of(saved.decision, "here")
+        scores = calibrated(decision, crossed.logits[label])[:, decision.positive].sum(axis=1)
+        found[label] = roc_auc_score(truth, scores)
+        assert saved.cross_validation_auroc == pytest.approx(found[label])
+    assert refits.default == max(found, key=lambda name: found[name])
+    assert "the highest AUROC of the positive classes (moderate, severe, proliferative) in 5-fold" in refits.rule
+    assert "no patient in two folds" in refits.rule
+    assert "an AUROC of 0." in refits.verdict
+
+
+def test_zero_shot_is_compared_though_it_was_not_asked_for(planted_clinic, made, tmp_path):
+    wanted = DecisionChoice(positive=POSITIVE)
+    refits = refit_all(planted_clinic, SPECS[1:], EncoderChoice(name="mini"), tmp_path, wanted=wanted)
+    assert set(refits.saved) == {"lp", "ss"}
+    with_it = made[1].saved["zero-shot"].decided.auroc.value
+    assert f"zero-shot {with_it:.3f} (difference" in refits.verdict
+
+
+def test_without_patients_no_rule_speaks_of_them(planted_clinic, tmp_path):
+    told = planted_clinic.provenance
+    sides = {"train": told.train.model_copy(update={"patients": None})}
+    nobody = replace(planted_clinic, provenance=told.model_copy(update=sides))
+    refits = refit_all(nobody, SPECS[1:], EncoderChoice(name="mini"), tmp_path)
+    assert "every photograph counts as a patient of its own, as none is named; test rows" in refits.rule
+    assert "no patient in two folds" not in refits.rule
+    assert "the highest balanced accuracy" in refits.rule
+    assert all(saved.cross_validation_auroc is None for saved in refits.saved.values())
+
+
 def test_thresholds_come_from_training_rows_alone(made, planted_clinic, tmp_path):
     test = planted_clinic.test
     other = replace(planted_clinic, test=test.take(np.arange(len(test))[::-1][:90]))
@@ -305,6 +342,9 @@ def test_report_and_terminal_say_what_decisions_are_worth(made, planted_clinic, 
         assert f"<h2>{title}</h2>" in page
     found = refits.saved[refits.default].decided
     assert f"{100 * found.sensitivity.value:.1f} (" in page
+    assert "<th>AUROC in cross-validation</th>" in page
+    assert f"{refits.saved[refits.default].cross_validation_auroc:.3f}" in page
+    assert "chosen by the highest AUROC" in page
     alts = re.findall(r'alt="([^"]*)"', page)
     assert any("AUROC" in alt for alt in alts)
     assert any("calibration error before" in alt for alt in alts)

@@ -13,8 +13,8 @@ from fewshot_flair.evaluation.areas import average_precision, roc_area
 from fewshot_flair.evaluation.intervals import Estimate, weighted_bootstrap
 
 __all__ = [
-    *("Threshold", "auprc", "auroc", "delong_variance", "positive_score", "sensitivity_specificity"),
-    *("share_with_interval", "threshold_for"),
+    *("Threshold", "auprc", "auroc", "auroc_difference", "delong_variance", "positive_score"),
+    *("sensitivity_specificity", "share_with_interval", "threshold_for"),
 ]
 
 Z95 = 1.959963984540054
@@ -69,6 +69,18 @@ def auroc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estima
         return Estimate(value, float(low), float(high), "DeLong")
     ends = weighted_bootstrap(lambda w: roc_area(truth, s, w), clusters)
     return Estimate(float(roc_area(truth, s)[0]), *ends, "bootstrap over patients")
+
+
+def auroc_difference(
+    positive: ArrayLike, first: ArrayLike, second: ArrayLike, clusters: ArrayLike
+) -> tuple[float, float, tuple[float, float]]:
+    """AUROC of two scores of the same rows, and the bootstrap interval over patients of first minus second.
+
+    All are NaN without positives, or without others.
+    """
+    (truth, one), (_, other) = _checked(positive, first), _checked(positive, second)
+    low, high = weighted_bootstrap(lambda w: roc_area(truth, one, w) - roc_area(truth, other, w), clusters)
+    return float(roc_area(truth, one)[0]), float(roc_area(truth, other)[0]), (low, high)
 
 
 def auprc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estimate:

@@ -127,6 +127,8 @@ class Saved(_Record):
         Digest of its ``adapter.json``, so that no other run's adapter is taken for it.
     cross_validation : float or None
         Balanced accuracy over the training rows, each predicted by a fit without its patient.
+    cross_validation_auroc : float or None
+        AUROC of the positive classes over the same rows; None where none were asked for.
     decision : dict or None
         What its folder keeps for use (see `models.Decision`).
     decided : DecisionFigures or None
@@ -137,6 +139,7 @@ class Saved(_Record):
     sha256: str
     training_images: int
     cross_validation: float | None
+    cross_validation_auroc: float | None = None
     test: TestFigures
     decision: dict[str, Any] | None = None
     decided: DecisionFigures | None = None

@@ -105,12 +105,28 @@ def cross_validate(
     return CrossValidation(len(parts), fold, logits, scores, heads)
 
 
-def choose_default(scores: Mapping[str, float], labels: Sequence[str], folds: int) -> tuple[str, str]:
-    """The adapter that `predict` takes unless told otherwise, and the rule by which it was chosen."""
+def choose_default(
+    scores: Mapping[str, float], labels: Sequence[str], folds: int, *, by: str, named: bool
+) -> tuple[str, str]:
+    """The adapter that `predict` takes unless told otherwise, and the rule by which it was chosen.
+
+    Parameters
+    ----------
+    scores : mapping of str to float
+        By label, higher is better; empty where there was no cross-validation.
+    by : str
+        What the scores are, as the rule says it.
+    named : bool
+        Whether the table names patients, whom no two folds share.
+    """
     if not scores:
         few = "the first of the adapters, as there are too few training patients for cross-validation"
         return labels[0], few
+    whose = (
+        "no patient in two folds"
+        if named
+        else "where every photograph counts as a patient of its own, as none is named"
+    )
     return max(labels, key=lambda label: scores[label]), (
-        f"the highest balanced accuracy in {folds}-fold cross-validation on the training rows, no patient in two "
-        "folds; test rows have no say"
+        f"the highest {by} in {folds}-fold cross-validation on the training rows, {whose}; test rows have no say"
     )

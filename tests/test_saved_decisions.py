@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,7 @@ from fewshot_flair.models.decision import (
     estimated_prevalence,
     sureness,
 )
+from fewshot_flair.models.origin import Origin
 from fewshot_flair.models.refit import refit_all
 from fewshot_flair.report.page import write_report
 
@@ -287,6 +289,53 @@ def test_of_two_classes_the_one_that_is_no_normal_is_positive():
     assert positive_classes(asked, ["a", "b", "c"]) == []
     assert referable_grades(DR_GRADES) == list(DR_GRADES[2:])
     assert referable_grades(["a", "b", "c"]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "grade"),
+    [
+        *(("No DR", 0), ("no diabetic retinopathy", 0), ("0", 0), ("0.0", 0), ("NO_DR", 0), ("Mild NPDR", 1)),
+        *(("PDR", 4), ("4", 4), ("Proliferative  Diabetic Retinopathy", 4)),
+    ],
+)
+def test_a_grade_is_known_by_its_number_and_its_usual_names(given, grade):
+    assert positive_classes(DecisionChoice(positive=[given]), DR_GRADES) == [DR_GRADES[grade]]
+
+
+def test_names_of_no_scale_are_known_but_for_case_and_spaces():
+    assert positive_classes(DecisionChoice(positive=["Sick_eye", "01"]), ["1", "2", "sick eye"]) == ["1", "sick eye"]
+    for name in ("3", "No DR", "one"):
+        with pytest.raises(InputError, match=f"no class '{name}'"):
+            positive_classes(DecisionChoice(positive=[name]), ["1", "2", "sick eye"])
+    with pytest.raises(InputError, match="no class 'a B'"):  # which of them?
+        positive_classes(DecisionChoice(positive=["a B"]), ["a b", "A B", "c"])
+
+
+def test_shares_are_of_the_classes_that_their_names_mean():
+    shares = {"4": 0.1, "No DR": 0.6, "1": 0.1, "moderate NPDR": 0.1, "severe": 0.1}
+    found = check_prevalence(shares, DR_GRADES)
+    assert found == dict(zip(DR_GRADES, [0.6, 0.1, 0.1, 0.1, 0.1], strict=True))
+    assert check_prevalence("estimate", DR_GRADES) == "estimate"
+    with pytest.raises(InputError, match="more than one share for no diabetic retinopathy"):
+        check_prevalence({"No DR": 0.4, "0": 0.2} | dict.fromkeys(DR_GRADES[1:], 0.1), DR_GRADES)
+
+
+def test_an_adapter_that_is_not_there_is_named_with_what_lies_on_the_disk(made, planted_clinic, tmp_path):
+    out, refits = made
+    shutil.copytree(out / "adapters", tmp_path / "adapters")
+    told = {"saved": refits.saved, "default_adapter": refits.default, "default_rule": refits.rule}
+    results_of(study_of(save=True), tmp_path, planted_clinic, **told)
+    with pytest.raises(InputError, match="no adapter 'zero-shott'; did you mean 'zero-shot'\\? it has zero-shot, lp, ss$"):
+        Origin.find(tmp_path, "zero-shott")
+    shutil.rmtree(tmp_path / "adapters" / "lp")
+    assert Origin.find(tmp_path, "ss").label == "ss"
+    with pytest.raises(InputError, match="saved the adapter 'lp', but its folder is gone.*it has zero-shot, ss"):
+        Origin.find(tmp_path, "lp")
+    with pytest.raises(InputError, match="no adapter 'pl'; it has zero-shot, ss$"):
+        Origin.find(tmp_path, "pl")
+    shutil.rmtree(tmp_path / "adapters")
+    with pytest.raises(InputError, match="none of the run's lies there any more"):
+        Origin.find(tmp_path)
 
 
 @pytest.mark.parametrize(

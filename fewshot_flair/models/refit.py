@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.experiment.decisions import check_prevalence, positive_classes
 from fewshot_flair.experiment.results import Saved, TestFigures
 from fewshot_flair.models.decided import measure
 from fewshot_flair.models.decision import Decision, Shift, calibrated, with_thresholds
@@ -130,7 +131,7 @@ def refit_all(
                 clinic.test.y,
                 clinic.test.patients,
                 ordinal=clinic.ordinal,
-                prevalence=wanted.prevalence,
+                prevalence=check_prevalence(wanted.prevalence, clinic.classes),
             ),
         )
     default, rule, positive = _chosen(clinic, saved, crossed)
@@ -190,7 +191,6 @@ def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: Deci
     """What the adapter's out-of-fold logits say: calibration first, and thresholds on calibrated probabilities."""
     from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, fit_bias
     from fewshot_flair.experiment.calibrating import calibrate_seen
-    from fewshot_flair.experiment.decisions import positive_classes
 
     n_classes = len(clinic.classes)
     logits = crossed.logits.get(label, np.zeros((0, n_classes)))

@@ -138,7 +138,7 @@ class SavedModel:
         """
         if prevalence is not None and self.decision is None:
             raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
-        check_prevalence(prevalence, self.classes)
+        prevalence = check_prevalence(prevalence, self.classes)
         brought = [path for path in given if holds_features(path)]
         if 0 < len(brought) < len(given):
             raise InputError(

@@ -170,8 +170,8 @@ def test_delong_is_the_plain_computation():
 
 
 def test_bootstrap_and_delong_agree_on_independent_rows():
-    from fewshot_flair.evaluation.intervals import weighted_bootstrap
     from fewshot_flair.evaluation.areas import roc_area
+    from fewshot_flair.evaluation.intervals import weighted_bootstrap
 
     rng = np.random.default_rng(1)
     truth = np.arange(600) % 3 == 0

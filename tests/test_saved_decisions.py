@@ -126,7 +126,9 @@ def test_with_positive_classes_the_default_has_the_highest_auroc_of_them_out_of_
         found[label] = roc_auc_score(truth, scores)
         assert saved.cross_validation_auroc == pytest.approx(found[label])
     assert refits.default == max(found, key=lambda name: found[name])
-    assert "the highest AUROC of the positive classes (moderate, severe, proliferative) in 5-fold" in refits.rule
+    assert (
+        "the highest AUROC of the positive classes (moderate, severe, proliferative) in 5-fold" in refits.rule
+    )
     assert "no patient in two folds" in refits.rule
     assert "an AUROC of 0." in refits.verdict
 
@@ -303,7 +305,10 @@ def test_a_grade_is_known_by_its_number_and_its_usual_names(given, grade):
 
 
 def test_names_of_no_scale_are_known_but_for_case_and_spaces():
-    assert positive_classes(DecisionChoice(positive=["Sick_eye", "01"]), ["1", "2", "sick eye"]) == ["1", "sick eye"]
+    assert positive_classes(DecisionChoice(positive=["Sick_eye", "01"]), ["1", "2", "sick eye"]) == [
+        "1",
+        "sick eye",
+    ]
     for name in ("3", "No DR", "one"):
         with pytest.raises(InputError, match=f"no class '{name}'"):
             positive_classes(DecisionChoice(positive=[name]), ["1", "2", "sick eye"])
@@ -325,13 +330,17 @@ def test_an_adapter_that_is_not_there_is_named_with_what_lies_on_the_disk(made, 
     shutil.copytree(out / "adapters", tmp_path / "adapters")
     told = {"saved": refits.saved, "default_adapter": refits.default, "default_rule": refits.rule}
     results_of(study_of(save=True), tmp_path, planted_clinic, **told)
-    with pytest.raises(InputError, match="no adapter 'zero-shott'; did you mean 'zero-shot'\\? it has zero-shot, lp, ss$"):
+    with pytest.raises(
+        InputError, match=r"no adapter 'zero-shott'; did you mean 'zero-shot'\? it has zero-shot, lp, ss$"
+    ):
         Origin.find(tmp_path, "zero-shott")
     shutil.rmtree(tmp_path / "adapters" / "lp")
     assert Origin.find(tmp_path, "ss").label == "ss"
-    with pytest.raises(InputError, match="saved the adapter 'lp', but its folder is gone.*it has zero-shot, ss"):
+    with pytest.raises(
+        InputError, match=r"saved the adapter 'lp', but its folder is gone.*it has zero-shot, ss"
+    ):
         Origin.find(tmp_path, "lp")
-    with pytest.raises(InputError, match="no adapter 'pl'; it has zero-shot, ss$"):
+    with pytest.raises(InputError, match=r"no adapter 'pl'; it has zero-shot, ss$"):
         Origin.find(tmp_path, "pl")
     shutil.rmtree(tmp_path / "adapters")
     with pytest.raises(InputError, match="none of the run's lies there any more"):

@@ -193,7 +193,11 @@ def test_a_rare_class_may_be_a_common_one_misspelt():
         *(("modreate DR", "moderate DR", True), ("Moderste_DR", "moderate DR", True)),
         *(("glau coma", "glaucoma", True), ("healthy", "mild DR", False), ("mild", "moderate", False)),
         *(("grade 1", "grade 2", False), ("stage I", "stage II", False), ("CRVO", "BRVO", False)),
-        *(("hypotensive", "hypertensive", False), ("type a", "type b", False), ("no DR", "moderate DR", False)),
+        *(
+            ("hypotensive", "hypertensive", False),
+            ("type a", "type b", False),
+            ("no DR", "moderate DR", False),
+        ),
     ],
 )
 def test_one_letter_beside_a_common_label_is_a_slip(rare: str, common: str, slip: bool):

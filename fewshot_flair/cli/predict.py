@@ -103,10 +103,12 @@ def predict(
     if not decide:
         found = replace(found, table=found.table.drop(columns=["decision", "reason"]))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_table(found.table, out, "%.6f")
+    write_table(found.table, out, "%.6f", sheet="predictions")
     written = [out]
     if patients is not None and model.decision is not None:
-        write_table(patient_table(replace(found, table=answered), model.decision), patients, "%.6f")
+        write_table(
+            patient_table(replace(found, table=answered), model.decision), patients, "%.6f", sheet="patients"
+        )
         written.append(patients)
     if html is not None:
         title = counted(len(found.table), "photograph")

@@ -13,7 +13,7 @@ from fewshot_flair.data.locate import Locator
 from fewshot_flair.data.tables import SPLITS, SkippedRow, Table
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.formats import FORMAT_NAMES, format_of
-from fewshot_flair.words import counted
+from fewshot_flair.words import agreeing, counted
 
 __all__ = [
     *("BadRowsError", "Found", "Rules", "bad_rows", "find_images", "image_folder"),
@@ -35,9 +35,10 @@ class BadRowsError(InputError):
             return
         if len(lines) > SHOWN:
             lines[SHOWN:] = [f"and {len(lines) - SHOWN} more"]
-        count = "1 bad row" if len(self.rows) == 1 else f"{len(self.rows)} bad rows"
-        it = "it" if len(self.rows) == 1 else "them"
-        head = f"{source}: {count}; mend {it}, or go on without {it} (--skip-bad)"
+        it = agreeing(len(self.rows), "it", "them")
+        head = (
+            f"{source}: {counted(len(self.rows), 'bad row')}; mend {it}, or go on without {it} (--skip-bad)"
+        )
         super().__init__("\n  ".join([head, *lines, *besides]))
 
 

@@ -9,7 +9,16 @@ from fewshot_flair.data.labels import clean, plain_number
 from fewshot_flair.errors import InputError
 
 __all__ = [
-    *("DR_GRADES", "DR_SPELLINGS", "DR_WORDS", "class_named", "class_order", "folded", "grade_of", "grade_names"),
+    *(
+        "DR_GRADES",
+        "DR_SPELLINGS",
+        "DR_WORDS",
+        "class_named",
+        "class_order",
+        "folded",
+        "grade_of",
+        "grade_names",
+    ),
     *("is_known_order", "may_be_dr_grades", "referable_grades", "stated_order"),
 ]
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
+from fewshot_flair.words import counted
+
 __all__ = [
     "Spellings",
     "alike",
@@ -181,6 +183,5 @@ def misspelling_hints(counts: Mapping[str, int]) -> list[str]:
         common = [other for other, m in counts.items() if m > 5 * n and not _NUMBER.fullmatch(other)]
         near = get_close_matches(name, common, n=1, cutoff=0.93) if 0 < n < 4 else []
         if near:
-            images = "1 image" if n == 1 else f"{n} images"
-            hints.append(f"class {name!r} has {images}; is it {near[0]!r}, misspelt?")
+            hints.append(f"class {name!r} has {counted(n, 'image')}; is it {near[0]!r}, misspelt?")
     return hints

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
@@ -212,6 +213,6 @@ def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> N
     ]
     if twice:
         raise InputError(
-            f"{len(twice)} photographs are in training and in test under two names: {'; '.join(twice)}; remove one "
-            "of each, or go on without the training ones (--on-leak drop-train)"
+            f"{counted(len(twice), 'photograph', 'is', 'are')} in training and in test under two names: "
+            f"{'; '.join(twice)}; remove one of each, or go on without the training ones (--on-leak drop-train)"
         )

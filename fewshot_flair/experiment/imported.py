@@ -21,6 +21,7 @@ from fewshot_flair.experiment.provenance import EncoderMade, Provenance, side_of
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.text.prompts import text_digest
 from fewshot_flair.text.prototypes import TextPrototypes
+from fewshot_flair.words import counted
 
 __all__ = ["imported_clinic", "made_by", "row_names"]
 
@@ -93,7 +94,9 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
             has_text=text is not None,
             text_digest=text_digest(text),
             skipped=[],
-            remarks=[] if pool is None else [f"{len(pool)} rows of {files['pool'].name} are the pool"],
+            remarks=[]
+            if pool is None
+            else [f"the pool: {counted(len(pool), 'row')} of {files['pool'].name}"],
         ),
     )  # fmt: skip
 

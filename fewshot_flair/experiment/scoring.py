@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fewshot_flair.experiment.calibrating import draw_temperatures
 from fewshot_flair.experiment.results import CellResult
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,8 +135,9 @@ def _sameness(episodes: Episodes) -> list[str]:
     sets = {tuple(sorted(rows.tolist())) for rows in episodes.indices}
     if len(episodes) < 2 or len(sets) > 1:
         return []
+    images = counted(len(episodes.indices[0]), "image")
     return [
-        f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
+        f"all {len(episodes)} draws of {images} take the same ones, as there are no more: "
         "intervals over draws and tests between adapters say nothing there"
     ]
 

@@ -59,7 +59,13 @@ def card_files(origin: Origin, model: SavedModel, use: dict[str, Any]) -> dict[s
     """``card.json`` and ``card.html``, the latter one file without any reference outside itself."""
     card = model_card(origin, model, use)
     name = f"{origin.label} for {model.data}"
-    content = {"name": name, "card": card, "figures": _figures(origin), "percentage": percentage}
+    content = {
+        "name": name,
+        "card": card,
+        "figures": _figures(origin),
+        "percentage": percentage,
+        "counted": counted,
+    }
     page = render(name, [("{% include 'card.html.j2' %}", content)])
     return {
         "card.json": json_bytes(card),

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from fewshot_flair.data import Manifest, SkippedRow
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.words import counted
 
-__all__ = ["Photographs", "find_photographs"]
+__all__ = ["Photographs", "find_photographs", "passed_over_rows"]
 
 TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet", ".pq"}
 
@@ -65,6 +66,12 @@ class Photographs:
             raise InputError(f"photographs: no image in {', '.join(map(str, given))}")
         images, patients = (list(column) for column in zip(*rows.values(), strict=True))
         return cls(images, list(rows), patients, skipped, passed_over)
+
+
+def passed_over_rows(kinds: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """How a table names each kind of file that was passed over, and what it says of it."""
+    images = [f"*{kind}" for kind in kinds]
+    return images, [f"passed over, {counted(n, 'file')}: no image by the name" for n in kinds.values()]
 
 
 def find_photographs(given: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:

@@ -122,7 +122,9 @@ def refit_all(
             sha256=adapter_digest(out / folder),
             training_images=len(clinic.train),
             cross_validation=crossed.scores.get(spec.label),
-            cross_validation_auroc=_auroc(clinic, spec.label, crossed, decision) if asked_for_positive else None,
+            cross_validation_auroc=_auroc(clinic, spec.label, crossed, decision)
+            if asked_for_positive
+            else None,
             test=_figures(clinic, probabilities),
             decision=decision.model_dump(),
             decided=measure(

@@ -41,12 +41,16 @@ def verdict(
     positive : tuple of int
         Columns of the positive classes where AUROC is what counts; by default balanced accuracy does.
     """
-    from fewshot_flair.evaluation import auroc_difference, balanced_accuracy, paired_bootstrap
+    from fewshot_flair.evaluation import auroc_difference, balanced_accuracy, paired_bootstrap, positive_score
 
     y, people = clinic.test.y, clinic.test.patients
     if positive:
-        pair = [p[:, list(positive)].sum(axis=1) for p in (ours, zero_shot)]
-        one, other, (low, high) = auroc_difference(np.isin(y, positive), *pair, people)
+        one, other, (low, high) = auroc_difference(
+            np.isin(y, positive),
+            positive_score(ours, positive),
+            positive_score(zero_shot, positive),
+            people,
+        )
         scale, digits, has, unit = 1, 3, "an AUROC of {} of the positive classes on the test rows", ""
     else:
         first, second = (p.argmax(axis=1) for p in (ours, zero_shot))

@@ -10,6 +10,7 @@ from fewshot_flair.evaluation import interval_over_seeds
 from fewshot_flair.evaluation.set_figures import SET_FIGURES
 from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.context import Context
+from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content"]
 
@@ -46,7 +47,7 @@ def content(context: Context) -> dict[str, Any] | None:
     for cell in context.results.cells:
         named = [str(cell.names[name]) for name, several in varied.items() if several]
         shots = cell.names["shots"]
-        title = ", ".join([*named, f"{cell.names['scenario']}, {shots} {'shot' if shots == 1 else 'shots'}"])
+        title = ", ".join([*named, f"{cell.names['scenario']}, {counted(shots, 'shot')}"])
         for method, rows in by_method(cell.sets).items():
             figures = [_figure(key, [row[key] for row in rows]) for key in SET_FIGURES]
             tables.setdefault(title, []).append((f"{cell.names['adapter']}: {method}", figures))

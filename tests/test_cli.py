@@ -148,6 +148,12 @@ def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
     assert found["quality"][60] == "no retina"
     assert found["decision"][60] == "refer"
     assert found["reason"][60].startswith("no retina")
+    answers = ["predicted", "probability", "set", *(name for name in found if name.startswith("probability_"))]
+    assert found.loc[60, answers].isna().all()
+    assert found.loc[:59, answers].notna().all(axis=None)
+    assert "none: no retina" in done.stdout
+    assert "none: left out" in done.stdout
+    assert "1 of them was among the training photographs; what is said of it is no test" in done.stdout
     assert set(found["decision"][:62]) <= {"answer", "refer"}
     covered = [
         label in named.split("; ") for label, named in zip(rows["label"], found["set"][:60], strict=True)
@@ -172,6 +178,8 @@ def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
     text = page.read_text()
     assert text.index("noise.png") < text.index(Path(images[0]).name)
     assert "<script" not in text
+    assert "<h1>63 photographs</h1>" in text
+    assert text.index("No answer") < text.index("noise.png") < text.index("For a person to look at")
     alone = tmp_path / "one.csv"
     run("predict", out, images[7], "--no-decide", "--out", alone, **cache)
     one = pd.read_csv(alone)

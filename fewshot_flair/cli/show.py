@@ -140,7 +140,15 @@ def predictions(to: Console, found: Predictions, classes: Sequence[str]) -> None
     shown.add_column("photographs", justify="right")
     for name in classes:
         shown.add_row(plain(name), str(int(counts.get(str(name), 0))))
-    under_title(to, counted(int(counts.sum()), "photograph"), shown)
+    kinds = len(found.passed_over)
+    unanswered = len(found.table) - kinds - int(counts.sum())
+    for reason, n in (
+        ("no retina", unanswered - len(found.skipped)),
+        ("left out", len(found.skipped)),
+    ):
+        if n:
+            shown.add_row(f"none: {reason}", str(n), style="yellow")
+    under_title(to, counted(len(found.table) - kinds, "photograph"), shown)
     decided = found.table["decision"].value_counts()
     if decided.get("refer", 0) or decided.get("answer", 0):
         referred = found.table.loc[found.table["decision"] == "refer", "reason"]

@@ -174,7 +174,7 @@ def _saved_table(to: Console, results: StudyResults) -> None:
     for column in ("cross-\nvalidation", "balanced\naccuracy", f"95 % over\ntest {unit}", "accuracy"):
         table.add_column(column, justify="right")
     areas = aurocs(record)
-    for column in ("AUROC,\ncross-\nvalidation", "AUROC\n(95 %)") if areas else ():
+    for column in ("AUROC,\ncross-\nvalidation", "AUROC") if areas else ():
         table.add_column(column, justify="right")
     for name, saved in record.saved.items():
         table.add_row(
@@ -183,7 +183,7 @@ def _saved_table(to: Console, results: StudyResults) -> None:
             percentage(saved.test.balanced_accuracy),
             percent_range(saved.test.low, saved.test.high),
             percentage(saved.test.accuracy),
-            *areas.get(name, ()),
+            *(area.partition(" (")[0] for area in areas.get(name, ())),
             style="bold green" if name == record.default_adapter else None,
         )
     n = record.clinics[0].train.images

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from fewshot_flair.data import Manifest, SkippedRow
 from fewshot_flair.errors import InputError, MissingFileError
@@ -39,11 +41,16 @@ class Photographs:
     passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def found(cls, given: Sequence[Path]) -> Photographs:
+    def found(cls, given: Sequence[Path], listing: Mapping[str, Any] = MappingProxyType({})) -> Photographs:
         """Files as they are, folders as the images below them in order of name, tables row by row; each file once.
 
         A path that is not there stays in the list, as one that cannot be read. A table needs the column
         ``image``; ``patient_id`` is used where it is there.
+
+        Parameters
+        ----------
+        listing : mapping
+            How tables are read where the defaults of `Manifest.read` do not do: ``images``, ``image_column`` ….
 
         Raises
         ------
@@ -58,7 +65,7 @@ class Photographs:
         rows = {path: (str(path), "") for path in paths}
         skipped: list[SkippedRow] = []
         for table in tables:
-            listed = Manifest.read(table, labels_required=False, skip_bad=True, check_images=False)
+            listed = Manifest.read(table, labels_required=False, skip_bad=True, check_images=False, **listing)
             skipped += listed.skipped
             columns = (listed.frame[name] for name in ("path", "image", "patient_id"))
             rows |= {Path(path): (image, patient) for path, image, patient in zip(*columns, strict=True)}

@@ -131,7 +131,7 @@ def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
             return "" if np.isnan(value) else f"{label}{value:.2g}"
         return f"{label}{value}" if isinstance(value, str) and value else ""
 
-    shown = _group(row) and row.get("quality") != "no retina"
+    shown = _group(row) > 0
     answer = f"{row['predicted']}, {row['probability']:.0%}" if shown else ""
     if shown and row.get("decision") == "answer" and isinstance(row.get("positive"), float):
         answer = f"not positive ({row['positive']:.0%}); {answer}"

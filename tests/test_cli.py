@@ -148,7 +148,12 @@ def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
     assert found["quality"][60] == "no retina"
     assert found["decision"][60] == "refer"
     assert found["reason"][60].startswith("no retina")
-    answers = ["predicted", "probability", "set", *(name for name in found if name.startswith("probability_"))]
+    answers = [
+        "predicted",
+        "probability",
+        "set",
+        *(name for name in found if name.startswith("probability_")),
+    ]
     assert found.loc[60, answers].isna().all()
     assert found.loc[:59, answers].notna().all(axis=None)
     assert "none: no retina" in done.stdout

@@ -13,8 +13,8 @@ __all__ = ["TEMPLATE", "content"]
 TEMPLATE = """
 <h2>The saved adapters, fitted on all training rows</h2>
 <p class="soft">These are what predict uses. {{ default }} is taken unless told otherwise: {{ rule }}. In %{% if ranked %}, but AUROC{% endif %}.</p>
-<div class="wide"><table>
-<thead><tr><th>adapter</th><th>cross-validation (training rows)</th><th>balanced accuracy (test rows)</th><th>95 % over test {{ unit }}</th><th>accuracy</th>{% if ranked %}<th>AUROC in cross-validation</th><th>AUROC (95 %)</th>{% endif %}</tr></thead>
+<div class="wide"><table{% if ranked %} class="dense"{% endif %}>
+<thead><tr><th>adapter</th><th>cross-validation (training rows)</th><th>balanced accuracy (test rows)</th><th>95 % over test {{ unit }}</th><th>accuracy</th>{% if ranked %}<th>AUROC in cross-validation</th>{% endif %}</tr></thead>
 <tbody>
 {% for row in rows %}<tr><td>{{ row.name }}</td>{% for cell in row.cells %}<td{% if row.name == default %} class="best"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
@@ -44,7 +44,7 @@ def content(context: Context) -> dict[str, Any] | None:
                 percentage(saved.test.balanced_accuracy),
                 percent_range(saved.test.low, saved.test.high),
                 percentage(saved.test.accuracy),
-                *ranked.get(name, ()),
+                *ranked.get(name, ())[:1],
             ],
             "recall": {label: percentage(saved.test.recall[label], 0) for label in classes},
         }

@@ -18,8 +18,9 @@ from fewshot_flair.data.grades import DR_GRADES, referable_grades
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.episodes.folds import inseparable, patient_folds
 from fewshot_flair.errors import InputError
-from fewshot_flair.evaluation import score
+from fewshot_flair.evaluation import balanced_accuracy, combine_patients, patient_labels, score
 from fewshot_flair.evaluation.calibration import fit_temperature
+from fewshot_flair.evaluation.patients import predicted_by_patient
 from fewshot_flair.evaluation.priors import correct_prior
 from fewshot_flair.experiment.calibrating import draw_temperatures
 from fewshot_flair.experiment.decisions import check_prevalence, positive_classes
@@ -35,7 +36,7 @@ from fewshot_flair.models.decision import (
     sureness,
 )
 from fewshot_flair.models.origin import Origin
-from fewshot_flair.models.refit import refit_all
+from fewshot_flair.models.refit import refit, refit_all
 from fewshot_flair.report.page import write_report
 
 POSITIVE = ["moderate", "severe", "proliferative"]
@@ -446,6 +447,42 @@ def test_a_study_measures_calibration_on_request_and_changes_nothing_else(plante
     assert [name for name in more.columns if name not in rows.columns] == added
     assert more.drop(columns=added).to_csv() == rows.to_csv()
     assert (more["brier_score_calibrated"] != more["brier_score"]).any()
+    page = write_report(tmp_path / "both").read_text(encoding="utf-8")
+    part = page[page.index("<h2>Probabilities before and after a temperature</h2>") :]
+    ours = more[more["adapter"] == "ss"]
+    for key in ("brier_score", "brier_score_calibrated"):
+        assert f"<td>{ours[key].mean():.3f}" in part
+    for key in ("expected_calibration_error", "expected_calibration_error_calibrated"):
+        assert f"<td>{100 * ours[key].mean():.1f}" in part
+    assert "before and after a temperature" not in write_report(tmp_path / "plain").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_study_measures_patients_too(planted_clinic, tmp_path):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(5), (3, len(planted_clinic.test)))
+    people = planted_clinic.test.patients
+    for rule in ("worst", "mean"):
+        found = predicted_by_patient(p, people, rule)
+        for draw in range(3):
+            expected = combine_patients(p[draw], people, rule)[1].argmax(axis=1)
+            assert found[draw].tolist() == expected.tolist()
+    results = results_of(study_of(shots=[8], adapters=["zero-shot", "ss"]), tmp_path, planted_clinic)
+    zero = results.rows[results.rows["adapter"] == "zero-shot"]
+    test = planted_clinic.test
+    adapter = refit(planted_clinic, AdapterSpec("zero-shot"))
+    logits = adapter.logits(test.read(planted_clinic.feature_kind(adapter.features)))
+    rule = "worst" if planted_clinic.ordinal else "mean"
+    _, combined = combine_patients(softmax(logits.astype(float), axis=1), people, rule)
+    truth = patient_labels(test.y, people, ordinal=planted_clinic.ordinal).y
+    expected = balanced_accuracy(truth[truth >= 0], combined.argmax(axis=1)[truth >= 0])
+    assert zero["patient_balanced_accuracy"].to_numpy() == pytest.approx(expected)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert f"<td>{100 * expected:.1f}</td>" in page[page.index("<h2>By patient, over the draws</h2>") :]
+    alone = replace(planted_clinic, test=replace(test, patients=[str(i) for i in range(len(test))]))
+    plain = results_of(study_of(shots=[8], adapters=["ss"]), tmp_path / "alone", alone)
+    assert "patient_balanced_accuracy" not in plain.rows
 
 
 def test_a_report_of_a_run_without_saved_adapters_has_none_of_it(planted_clinic, tmp_path):

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["evaluate_adapter", "noisy_labels"]
+__all__ = ["BY_PATIENT", "evaluate_adapter", "noisy_labels"]
 
+BY_PATIENT = "patient_balanced_accuracy"
+"""Column of balanced accuracy with a patient's photographs combined, where one has several."""
 CALIBRATED = ("brier_score", "expected_calibration_error")
 """What is measured after a temperature too, on request."""
 PROBABILITY_BYTES = 256 * 2**20
@@ -67,6 +69,7 @@ def evaluate_adapter(
 
     balanced = clinic.create(spec).class_balanced
     n_classes = len(clinic.classes)
+    several = len(set(clinic.test.patients)) < len(clinic.test)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
     rows: list[dict[str, Any]] = []
     predicted: list[NDArray[np.unsignedinteger]] = []
@@ -98,6 +101,8 @@ def evaluate_adapter(
         predicted.append(probabilities.argmax(axis=2).astype(np.min_scalar_type(n_classes)))
         columns = {"seed": list(part.seeds), "n_support": counts.sum(axis=1).tolist()}
         columns |= {key: values.tolist() for key, values in scored.values.items()}
+        if several:
+            columns[BY_PATIENT] = _by_patient(clinic, probabilities)
         if cooled is not None:
             calibrated = score_draws(clinic.test.y, cooled).values
             columns |= {f"{key}_calibrated": calibrated[key].tolist() for key in CALIBRATED}
@@ -120,6 +125,19 @@ def evaluate_adapter(
         fit_seconds=seconds / len(episodes),
         notes=list(dict.fromkeys(notes)),
     )
+
+
+def _by_patient(clinic: Clinic, probabilities: NDArray[np.float64]) -> list[float]:
+    """Balanced accuracy of each draw over the patients who have one true class; NaN where none has."""
+    from fewshot_flair.evaluation import balanced_accuracy, patient_labels
+    from fewshot_flair.evaluation.patients import predicted_by_patient
+
+    truth = patient_labels(clinic.test.y, clinic.test.patients, ordinal=clinic.ordinal).y
+    known = truth >= 0
+    if not known.any():
+        return [float("nan")] * len(probabilities)
+    found = predicted_by_patient(probabilities, clinic.test.patients, "worst" if clinic.ordinal else "mean")
+    return [balanced_accuracy(truth[known], one[known]) for one in found]
 
 
 def _cooled(probabilities: NDArray[np.float64], temperatures: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -180,17 +181,18 @@ def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g", *, sheet:
                 safe[name] = [inert(cell) for cell in safe[name]]
         if path.suffix.lower() == ".xlsx":
             # Control characters, which file names may have, cannot stand in a workbook.
-            _write_workbook(safe.map(_printable), file, sheet)
+            file.write(_workbook(safe.map(_printable), sheet))
             return
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         file.write(safe.to_csv(index=False, sep=separator, float_format=digits).encode())
 
 
-def _write_workbook(table: pd.DataFrame, file: IO[bytes], sheet: str) -> None:
+def _workbook(table: pd.DataFrame, sheet: str) -> bytes:
     import pandas as pd
     from openpyxl.utils import get_column_letter
 
-    with pd.ExcelWriter(file, engine="openpyxl") as writer:
+    content = io.BytesIO()
+    with pd.ExcelWriter(content, engine="openpyxl") as writer:
         table.to_excel(writer, index=False, sheet_name=sheet)
         made = writer.sheets[sheet]
         made.freeze_panes = "B2"
@@ -204,6 +206,7 @@ def _write_workbook(table: pd.DataFrame, file: IO[bytes], sheet: str) -> None:
             made.column_dimensions[get_column_letter(place)].width = min(
                 max(len(str(name)) + 4, widest + 2), WIDEST
             )
+    return content.getvalue()
 
 
 def inert(cell: Any) -> Any:

@@ -19,10 +19,12 @@ from fewshot_flair.files import digest_of, read_json, read_signed, write_signed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
+__all__ = ["BY_PATIENT", "FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
 
 FORMAT = "fewshot-flair run 3"
 """Raised with whatever a run's folder holds, so that folders of another make are not taken for ours."""
+BY_PATIENT = "patient_balanced_accuracy"
+"""Column of balanced accuracy with a patient's photographs combined, where one has several."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.experiment.calibrating import draw_temperatures
-from fewshot_flair.experiment.results import CellResult
+from fewshot_flair.experiment.results import BY_PATIENT, CellResult
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["BY_PATIENT", "evaluate_adapter", "noisy_labels"]
+__all__ = ["evaluate_adapter", "noisy_labels"]
 
-BY_PATIENT = "patient_balanced_accuracy"
-"""Column of balanced accuracy with a patient's photographs combined, where one has several."""
 CALIBRATED = ("brier_score", "expected_calibration_error")
 """What is measured after a temperature too, on request."""
 PROBABILITY_BYTES = 256 * 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.evaluation import interval_over_seeds
-from fewshot_flair.experiment.scoring import BY_PATIENT
+from fewshot_flair.experiment.results import BY_PATIENT
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import with_interval
 

@@ -112,7 +112,7 @@ def test_saved_adapters_are_judged_by_what_predict_gives(adapted, demo_cache, tm
     trained = folder / splits.loc[splits["split"] == "train", "image"].iloc[0]
     csv = tmp_path / "p.csv"
     done = run("predict", out, *tested, trained, "--out", csv, FEWSHOT_FLAIR_CACHE=str(demo_cache))
-    assert "1 of them were among the training photographs" in done.stdout
+    assert "1 of them was among the training photographs" in done.stdout
     predicted = pd.read_csv(csv)
     assert list(predicted["predicted"][:30]) == list(mine["predicted"][:30])
     assert np.allclose(predicted["probability"][:30], mine["probability"][:30], atol=2e-6)

@@ -174,7 +174,7 @@ def _saved_table(to: Console, results: StudyResults) -> None:
     for column in ("cross-\nvalidation", "balanced\naccuracy", f"95 % over\ntest {unit}", "accuracy"):
         table.add_column(column, justify="right")
     areas = aurocs(record)
-    for column in ("AUROC,\ncross-\nvalidation", "AUROC") if areas else ():
+    for column in ("AUROC\nacross\nfolds", "AUROC") if areas else ():
         table.add_column(column, justify="right")
     for name, saved in record.saved.items():
         table.add_row(

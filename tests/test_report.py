@@ -129,6 +129,11 @@ def test_report_in_a_browser(report, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width  # only tables scroll sideways
         ends = "[...document.querySelectorAll('.main-table, img')].map(x => x.getBoundingClientRect().right)"
         assert max(page.evaluate(ends)) <= width
+        if width > 1000:  # a picture and what is said of it begin at the same place
+            apart = """[...document.querySelectorAll('figure:not(.full)')].map(figure => Math.abs(
+                figure.querySelector('img').getBoundingClientRect().left -
+                figure.querySelector('figcaption').getBoundingClientRect().left))"""
+            assert max(page.evaluate(apart)) < 2
         shrunk = page.evaluate("Math.min(...[...document.images].map(i => i.clientWidth / i.naturalWidth))")
         assert shrunk > 0.49 * 4 / 3  # SVG points; print of 9 points is 8 pixels high or more
         size = page.evaluate(

@@ -10,7 +10,7 @@ import typer
 from fewshot_flair.cli import options
 
 
-@options.takes(execution=options.Execution)
+@options.takes(listing=options.Listing, execution=options.Execution)
 def predict(
     *,
     run: options.Run,
@@ -59,6 +59,7 @@ def predict(
             "--html", help="Page with small pictures, first what a person should look at.", show_default=False
         ),
     ] = None,
+    listing: dict[str, Any],
     execution: dict[str, Any],
 ) -> None:
     """Classify new photographs with an adapter of an earlier run.
@@ -92,6 +93,7 @@ def predict(
             text_encoder=text_encoder,
             prevalence=parse_prevalence(prevalence),
             by_patient=patients is not None,
+            listing=listing,
             steps=steps,
         )
     about = model.told(moved=prevalence is not None)
@@ -103,13 +105,15 @@ def predict(
     if not decide:
         found = replace(found, table=found.table.drop(columns=["decision", "reason"]))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_table(found.table, out, "%.6f")
+    write_table(found.table, out, "%.6f", sheet="predictions")
     written = [out]
     if patients is not None and model.decision is not None:
-        write_table(patient_table(replace(found, table=answered), model.decision), patients, "%.6f")
+        write_table(
+            patient_table(replace(found, table=answered), model.decision), patients, "%.6f", sheet="patients"
+        )
         written.append(patients)
     if html is not None:
-        title = counted(len(found.table), "photograph")
+        title = counted(len(found.table) - len(found.passed_over), "photograph")
         written.append(write_answers(html, found.table, found.paths, title=title, told=about))
     names = ", ".join(map(str, written))
     terminal.say(console, f"written to {names}. A research tool, not a medical device.", bold=names)

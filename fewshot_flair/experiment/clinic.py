@@ -255,6 +255,6 @@ def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> N
     ]
     if twice:
         raise InputError(
-            f"{len(twice)} photographs are in training and in test under two names: {'; '.join(twice)}; remove one "
-            "of each, or go on without the training ones (--on-leak drop-train)"
+            f"{counted(len(twice), 'photograph', 'is', 'are')} in training and in test under two names: "
+            f"{'; '.join(twice)}; remove one of each, or go on without the training ones (--on-leak drop-train)"
         )

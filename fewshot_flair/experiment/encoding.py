@@ -17,6 +17,7 @@ from fewshot_flair.experiment.pretrained import known_set, pretrained_on
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features
 from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
+from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     from fewshot_flair.bank import Extraction, FeatureBank
@@ -266,10 +267,13 @@ def _pool(sources: Sources, done: Extraction, bank: FeatureBank, test: Rows) -> 
         for i, (patient, key) in enumerate(zip(pool.patients, pool.keys, strict=True))
         if patient not in tested and key not in keys
     ]
-    said = [f"{len(kept)} images without a label are the pool: adapters that can learn from them"]
-    if len(kept) < len(pool):
+    n, left = len(kept), len(pool) - len(kept)
+    images = f"{counted(n, 'image')} without a label {agreeing(n, 'is', 'are')} the pool"
+    said = [f"{images}: adapters that can learn from {agreeing(n, 'it', 'them')}"]
+    if left:
         said.append(
-            f"{len(pool) - len(kept)} images without a label are of test patients and were left out of the pool"
+            f"{counted(left, 'image')} without a label {agreeing(left, 'is', 'are')} of test patients and "
+            f"{agreeing(left, 'was', 'were')} left out of the pool"
         )
     return (pool.take(np.array(kept, dtype=np.int64)) if kept else None), said
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.experiment.calibrating import draw_temperatures
-from fewshot_flair.experiment.results import CellResult
+from fewshot_flair.experiment.results import BY_PATIENT, CellResult
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,6 +158,7 @@ def measure_adapter(
     transductive = clinic.provenance.transductive
     seen = transductive and adapter.uses_unlabeled and episodes.unlabeled is not None
     n_classes = len(clinic.classes)
+    several = len(set(clinic.test.patients)) < len(clinic.test)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
     rows: list[dict[str, Any]] = []
     predicted: list[NDArray[np.unsignedinteger]] = []
@@ -192,6 +194,8 @@ def measure_adapter(
         if transductive:
             columns["transductive"] = [seen] * len(part)
         columns |= {key: values.tolist() for key, values in scored.values.items()}
+        if several:
+            columns[BY_PATIENT] = _by_patient(clinic, probabilities)
         if cooled is not None:
             calibrated = score_draws(clinic.test.y, cooled).values
             columns |= {f"{key}_calibrated": calibrated[key].tolist() for key in CALIBRATED}
@@ -216,6 +220,19 @@ def measure_adapter(
     )
 
 
+def _by_patient(clinic: Clinic, probabilities: NDArray[np.float64]) -> list[float]:
+    """Balanced accuracy of each draw over the patients who have one true class; NaN where none has."""
+    from fewshot_flair.evaluation import balanced_accuracy, patient_labels
+    from fewshot_flair.evaluation.patients import predicted_by_patient
+
+    truth = patient_labels(clinic.test.y, clinic.test.patients, ordinal=clinic.ordinal).y
+    known = truth >= 0
+    if not known.any():
+        return [float("nan")] * len(probabilities)
+    found = predicted_by_patient(probabilities, clinic.test.patients, "worst" if clinic.ordinal else "mean")
+    return [balanced_accuracy(truth[known], one[known]) for one in found]
+
+
 def _cooled(probabilities: NDArray[np.float64], temperatures: NDArray[np.float64]) -> NDArray[np.float64]:
     """softmax(logits / T) of softmax(logits): (B, n, C) and (B,)."""
     from scipy.special import softmax
@@ -229,8 +246,9 @@ def _sameness(episodes: Episodes) -> list[str]:
     sets = {tuple(sorted(rows.tolist())) for rows in episodes.indices}
     if len(episodes) < 2 or len(sets) > 1:
         return []
+    images = counted(len(episodes.indices[0]), "image")
     return [
-        f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
+        f"all {len(episodes)} draws of {images} take the same ones, as there are no more: "
         "intervals over draws and tests between adapters say nothing there"
     ]
 

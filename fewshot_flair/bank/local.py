@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.bank.bank import FeatureBank, bank_folder
-from fewshot_flair.bank.compaction import compact
+from fewshot_flair.bank.bank import RECENT_ROWS, FeatureBank, bank_folder
 from fewshot_flair.bank.keys import Keys
-from fewshot_flair.bank.pipeline import Progress, Run
+from fewshot_flair.bank.pipeline import Run
 from fewshot_flair.bank.source import fingerprint_id, read_description
 from fewshot_flair.encoders.base import Encoder, ImageFeatures
 from fewshot_flair.errors import InputError, MissingFileError
@@ -142,32 +140,22 @@ class LocalBank(FeatureBank):
 
 
 class LocalRun(Run):
-    """A run whose one pass gives local and global features; the global ones go to the encoder's own bank too."""
+    """A run whose one pass gives local and global features; at its end the encoder's own bank gets the global ones.
+
+    They are copied from the local bank, so that what a killed run left out is made up for by the next one.
+    """
 
     def __init__(self, encoder: LocalView, bank: FeatureBank, *settings: Any) -> None:
         super().__init__(encoder, bank, *settings)  # type: ignore[arg-type]
-        kept_together = bank.folder.parent.name == "banks"
-        self._globals = FeatureBank.open(bank.folder.parent.parent, encoder.encoder) if kept_together else None
+        self.whole = encoder.encoder
 
     def close(self) -> None:
         """Let the threads end, and leave both banks tidy."""
         super().close()
-        if self._globals is not None and self._appended:
-            compact(self._globals)
-
-    def store(
-        self,
-        images: Sequence[tuple[str, str]],
-        columns: Mapping[str, NDArray[np.float32]],
-        seconds: float,
-        state: Progress,
-    ) -> None:
-        """Put encoded images into the bank, and their global features where the encoder's own bank lacks them."""
-        super().store(images, columns, seconds, state)
-        if self._globals is None:
+        if self.bank.folder.parent.name != "banks":  # a bank by itself has none beside it
             return
-        lacking = set(self._globals.missing([key for _, key in images if key in self.bank]))
-        rows = [i for i, (_, key) in enumerate(images) if key in lacking]
-        if rows:
-            kinds = self._globals.feature_dims
-            self._globals.append([images[i][1] for i in rows], **{kind: columns[kind][rows] for kind in kinds})
+        beside = FeatureBank.open(self.bank.folder.parent.parent, self.whole)
+        lacking = beside.missing([key for key in self.result.keys.values() if key in self.bank])
+        for start in range(0, len(lacking), RECENT_ROWS):
+            keys = lacking[start : start + RECENT_ROWS]
+            beside.append(keys, **{kind: self.bank.read(keys, kind) for kind in beside.feature_dims})

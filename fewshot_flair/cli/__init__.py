@@ -16,6 +16,7 @@ from fewshot_flair.cli import (
     adapt,
     bank,
     cache,
+    explain,
     export,
     list_adapters,
     list_encoders,
@@ -38,6 +39,7 @@ INTERRUPTED = 130
 
 app.command()(adapt.adapt)
 app.command()(predict.predict)
+app.command()(explain.explain)
 app.command()(export.export)
 app.command()(quality.quality)
 app.command()(cache.cache)

@@ -14,6 +14,7 @@ from fewshot_flair.experiment.grid import Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.files import read_toml
+from fewshot_flair.images.tiles import Tiles
 
 __all__ = ["DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
 
@@ -85,6 +86,9 @@ class EncoderChoice(_Strict):
         What `load_encoder` takes; by default the name.
     text_encoder, precision, engine, fast : optional
         As `load_encoder` takes them.
+    tiles : str
+        Of the local features that some adapters take: "1x1" for those of the canvas, "2x2" for those of
+        overlapping tiles, each enlarged to a canvas of its own.
     """
 
     name: Short
@@ -93,6 +97,15 @@ class EncoderChoice(_Strict):
     precision: str | None = None
     engine: str = "torch"
     fast: bool = False
+    tiles: str = "1x1"
+
+    @field_validator("tiles")
+    @classmethod
+    def _names_tiles(cls, value: str) -> str:
+        try:
+            return str(Tiles.parse(value))
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def asked(self) -> str:

@@ -61,11 +61,26 @@ class View:
     whole: tuple[float, float, float, float]
     tiles: list[tuple[float, float, float, float]]
 
+    def at(self, height: int, width: int) -> View:
+        """The same of the photograph at another size."""
+        down, across = height / self.shape[0], width / self.shape[1]
+
+        def moved(window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+            top, left, tall, wide = window
+            return top * down, left * across, tall * down, wide * across
+
+        return View((height, width), moved(self.whole), [moved(window) for window in self.tiles])
+
 
 def view(
-    image: ImageLike, preparation: ImagePreparation, tiles: Tiles
+    image: ImageLike, preparation: ImagePreparation, tiles: Tiles, *, canvases: bool = True
 ) -> tuple[View, NDArray[np.float32], NDArray[np.uint8]]:
     """A photograph's canvases, where they lie, and its pixels.
+
+    Parameters
+    ----------
+    canvases : bool
+        Whether they are made; else there are none, and only where they lie is found.
 
     Returns
     -------
@@ -78,16 +93,19 @@ def view(
     top, left, bottom, right = foreground_box(rgb) if preparation.crop else (0, 0, *rgb.shape[:2])
     shown = _shown(bottom - top, right - left, preparation)
     whole = (top + shown[0], left + shown[1], shown[2], shown[3])
-    canvases = [prepare(image if preparation.fast else rgb, preparation)]
+    windows = _windows(whole, tiles) if tiles.number > 1 else [whole]
+    where = View((rgb.shape[0], rgb.shape[1]), whole, windows)
+    if not canvases:
+        return where, np.empty((0, 3, preparation.image_size, preparation.image_size), np.float32), rgb
+    made = [prepare(image if preparation.fast else rgb, preparation)]
     if tiles.number == 1:
-        return View(rgb.shape[:2], whole, [whole]), np.stack(canvases), rgb
-    windows = _windows(whole, tiles)
+        return where, np.stack(made), rgb
     # what lies outside the foreground is left out of tiles as it is of the whole
     inside = np.zeros_like(rgb)
     inside[top:bottom, left:right] = rgb[top:bottom, left:right]
     enlarged = replace(preparation, crop=False, canvas="stretch", resize=None, fast=False)
-    canvases += [prepare(_cut(inside, window), enlarged) for window in windows]
-    return View(rgb.shape[:2], whole, windows), np.stack(canvases), rgb
+    made += [prepare(_cut(inside, window), enlarged) for window in windows]
+    return where, np.stack(made), rgb
 
 
 def _shown(height: int, width: int, preparation: ImagePreparation) -> tuple[float, float, float, float]:

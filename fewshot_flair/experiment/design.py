@@ -175,8 +175,8 @@ class Study(_Strict):
         Names, or tables such as ``{kind = "dirichlet", concentration = 10}``.
     adapters : list of AdapterSpec
         In the file ``"name"``, ``"name:parameter=value"`` or ``{name = ..., parameter = ...}``; the
-        string ``"all"`` stands for every adapter that needs neither unlabelled images nor the text
-        tower while it fits.
+        string ``"all"`` stands for every adapter that needs neither unlabelled images nor local features nor the
+        text tower while it fits.
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str
@@ -261,7 +261,7 @@ class Study(_Strict):
         if value == "all":
             from fewshot_flair.adapters import list_adapters
 
-            infos = [a for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower)]
+            infos = [a for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower or a.features == "local")]
             return [AdapterSpec(about.name) for about in infos]
         return [AdapterSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 

@@ -181,6 +181,8 @@ def _encoded(
 ) -> Clinic:
     if sources is None:
         return imported_clinic(data, study.folder, how.cache)
+    from fewshot_flair.adapters import get_adapter_class
+
     usable, _ = usable_adapters(study.adapters, has_text=how.encoder(choice).has_text)
     if not usable and len(study.encoders) == 1:
         labels = ", ".join(spec.label for spec in study.adapters)
@@ -189,7 +191,8 @@ def _encoded(
             "`fewshot-flair adapters`)"
         )
     with told.extraction(f"{data.name}, {choice.name}") as progress:
-        return encode(data, choice, sources, how, progress)
+        local = any(get_adapter_class(spec.name).features == "local" for spec in usable)
+        return encode(data, choice, sources, how, progress, local=local)
 
 
 def _check(study: Study) -> dict[str, Any] | None:

@@ -114,6 +114,8 @@ def explain(
     loaded = model.encoder_now(encoder, None, how)
     explainer = Explainer(model, loaded, how, Tiles.parse(asked.tiles), asked.method)
     texts, said = _texts(asked.queries, loaded)
+    if explainer.is_local and str(explainer.tiles) != asked.tiles:
+        said.append(f"adapter {model.name} sees {explainer.tiles} tiles, and so do its maps")
     photographs = Photographs.found(given)
     names = dict(zip(map(str, photographs.paths), photographs.images, strict=True))
     skipped = [*photographs.skipped]

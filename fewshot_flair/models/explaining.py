@@ -18,7 +18,7 @@ from fewshot_flair.experiment.clinic import kind_at_hand
 from fewshot_flair.images.tiles import Tiles, View, view
 from fewshot_flair.maps.cells import class_scores, local_class_scores, text_scores
 from fewshot_flair.maps.grid import on_photograph
-from fewshot_flair.maps.occlusion import occlusion_scores
+from fewshot_flair.maps.occlusion import PLACES, occlusion_scores
 
 if TYPE_CHECKING:
     from fewshot_flair.bank import Extraction
@@ -67,6 +67,8 @@ class Explainer:
         Of the cells' method; an adapter of local features has those that it was fitted on.
     method : {"auto", "cells", "occlusion"}
         "auto" is cells where the encoder gives local features, else occlusion.
+    places : int
+        Patches a side of plain occlusion: so many squared passes of the encoder.
     """
 
     model: SavedModel
@@ -74,6 +76,7 @@ class Explainer:
     how: Encoding
     tiles: Tiles
     method: str = "auto"
+    places: int = PLACES
     _banks: dict[str, tuple[LocalBank, dict[str, str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -142,7 +145,7 @@ class Explainer:
                 f"adapter {self.model.name} sees tiles, and occlusion covers parts of the whole; leave it out"
             )
         where, canvases, rgb = view(path, self.encoder.preparation, Tiles())
-        scores = occlusion_scores(self._logits_of_canvases, canvases[0])
+        scores = occlusion_scores(self._logits_of_canvases, canvases[0], self.places)
         return Seen(rgb, self._logits_of_canvases(canvases)[0], scores[None], where)
 
     def agreement(self, path: str, column: int, found: NDArray[np.float32]) -> float:

@@ -60,7 +60,9 @@ def test_every_adapter_has_scores_and_they_find_the_cell_of_its_class(info) -> N
     cells[4] += X[y == 2].mean(axis=0) - mean
     feature = cells.mean(axis=0)
     feature = feature / np.linalg.norm(feature)
-    rows = np.concatenate([X, np.repeat(X, P, axis=1).reshape(len(X), D, P).transpose(0, 2, 1).reshape(len(X), -1)], 1)
+    rows = np.concatenate(
+        [X, np.repeat(X, P, axis=1).reshape(len(X), D, P).transpose(0, 2, 1).reshape(len(X), -1)], 1
+    )
     adapter = create_adapter(info.name, text=text).fit(rows if local else X, y, **free)
     if local:
         found = local_class_scores(adapter.logits, np.concatenate([feature, cells.ravel()]), D)
@@ -83,7 +85,9 @@ def test_scores_of_a_text_are_parts_of_its_cosine() -> None:
 def test_occlusion_finds_what_the_logits_look_at() -> None:
     canvas = np.random.default_rng(0).random((3, 64, 64)).astype(np.float32)
     canvas[:, 40:44, 8:12] = 9
-    found = occlusion_scores(lambda x: np.stack([x.max(axis=(1, 2, 3)), 0 * x[:, 0, 0, 0]], axis=1), canvas, 8)
+    found = occlusion_scores(
+        lambda x: np.stack([x.max(axis=(1, 2, 3)), 0 * x[:, 0, 0, 0]], axis=1), canvas, 8
+    )
     assert found.shape == (8, 8, 2)
     assert np.unravel_index(found[..., 0].argmax(), (8, 8)) in [(4, 0), (4, 1), (5, 0), (5, 1)]
 
@@ -175,7 +179,9 @@ def test_explain_writes_maps_of_the_photographs_size(run: Path, eyes: list[Path]
 
     # another class, of one photograph: the other's maps stay, in the files and in the table
     kept = (out / "eye.png").read_bytes()
-    code, _ = call("explain", run, eyes[1], "--class", "mild", "--adapter", "logistic", "--out", out, *more[2:])
+    code, _ = call(
+        "explain", run, eyes[1], "--class", "mild", "--adapter", "logistic", "--out", out, *more[2:]
+    )
     assert code == 0
     table = pd.read_csv(out / "explain.csv")
     assert (out / "eye.png").read_bytes() == kept
@@ -218,7 +224,9 @@ def test_what_cannot_be_shown_is_said(run: Path, eyes: list[Path], tmp_path: Pat
     assert "not empty" in said
     code, said = call("explain", run, eyes[0], "--method", "magic", "--out", tmp_path / "a", *cache)
     assert (code, "not one of auto" in said) == (2, True)
-    code, said = call("explain", run, eyes[0], "--query", "!", "--query", "?", "--out", tmp_path / "a", *cache)
+    code, said = call(
+        "explain", run, eyes[0], "--query", "!", "--query", "?", "--out", tmp_path / "a", *cache
+    )
     assert (code, "different names" in said) == (2, True)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photograph")

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from test_export import adapted
 
-from fewshot_flair import TextPrototypes, create_adapter, fit_episodes, list_adapters, load_adapter, save_adapter
+from fewshot_flair import (
+    TextPrototypes,
+    create_adapter,
+    fit_episodes,
+    list_adapters,
+    load_adapter,
+    save_adapter,
+)
 from fewshot_flair.adapters import get_adapter_class, registry
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.design import EncoderChoice, Study
@@ -122,7 +129,9 @@ def test_without_their_part_cells_do_not_count() -> None:
     X, y, text = clinic()
     whole = create_adapter("ss-text", text=text).fit(X[:, :D], y).logits(X[:, :D])
     for name in ("local-top-k", "local-lse"):
-        np.testing.assert_allclose(create_adapter(name, text=text, share=0.0).fit(X, y).logits(X), whole, atol=1e-6)
+        np.testing.assert_allclose(
+            create_adapter(name, text=text, share=0.0).fit(X, y).logits(X), whole, atol=1e-6
+        )
 
 
 def test_a_row_of_broken_cells_and_a_share_above_one_are_refused() -> None:
@@ -139,7 +148,8 @@ def test_all_stands_for_none_of_them() -> None:
     assert not set(NAMES) & {spec.name for spec in study.adapters}
     with pytest.raises(InputError, match="rows x columns"):
         Study.from_dict(
-            {"name": "x", "data": data, "encoders": [{"name": "mini", "tiles": "2"}], "adapters": ["lp"]}, "test"
+            {"name": "x", "data": data, "encoders": [{"name": "mini", "tiles": "2"}], "adapters": ["lp"]},
+            "test",
         )
     assert EncoderChoice(name="mini", tiles="2×3").tiles == "2x3"
 

@@ -57,7 +57,9 @@ def test_published_layouts_give_maps(tmp_path: Path, images: list[np.ndarray]) -
     assert found.local.shape == (1, 7, 7, 2048)
     np.testing.assert_allclose(found.local.mean((1, 2)), found.backbone, rtol=1e-3, atol=1e-4)
     layouts.write_retfound(tmp_path / "RETFound_cfp_weights.pth", width=64, depth=2)
-    check_exact(load_encoder(f"retfound:{tmp_path / 'RETFound_cfp_weights.pth'}").encode_images(images, local=True))
+    check_exact(
+        load_encoder(f"retfound:{tmp_path / 'RETFound_cfp_weights.pth'}").encode_images(images, local=True)
+    )
     layouts.write_biomedclip(tmp_path / "biomedclip", width=64, depth=2, embedding=32)
     layouts.write_clip(tmp_path / "clip", width=64, depth=2, embedding=32)
     for name in ("biomedclip", "clip-vit-b32"):
@@ -118,7 +120,10 @@ def test_bank_keeps_maps_in_half_precision_from_the_same_pass(
     # the photograph's own features are in the encoder's bank as well: nothing is encoded for them
     again = extract(files, model, FeatureBank.open(tmp_path / "cache", model))
     assert (again.encoded, again.cached) == (0, 2)
-    assert extract(files, source, LocalBank.of(tmp_path / "cache", LocalView(model, Tiles.parse(tiles)))).cached == 2
+    assert (
+        extract(files, source, LocalBank.of(tmp_path / "cache", LocalView(model, Tiles.parse(tiles)))).cached
+        == 2
+    )
 
     shard = bank.shards[0].path
     raw = bytearray(shard.read_bytes())

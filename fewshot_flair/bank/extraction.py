@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.bank.bank import FeatureBank
 from fewshot_flair.bank.local import LocalRun, LocalView
@@ -68,18 +68,18 @@ def extract(
         bank = type(bank).open(bank.folder, encoder)  # raises, naming what differs
     given = [images] if isinstance(images, Manifest) else list(images)
     paths = [str(path) for item in given for path in (item.paths if isinstance(item, Manifest) else [item])]
-    settings = (encoder, bank, batch_size or pick_batch_size(encoder), workers or _processors(), progress)
+    settings: Any = (bank, batch_size or pick_batch_size(encoder), workers or _processors(), progress)
     with ExitStack() as stack:
         if isinstance(encoder, LocalView):
             if scheduler is not None:
                 raise InputError("local features are made by this process alone; leave --scheduler out")
-            run: Run = LocalRun(*settings)
+            run: Run = LocalRun(encoder, *settings)
         elif scheduler is None:
-            run = Run(*settings)
+            run = Run(encoder, *settings)
         else:
             from fewshot_flair.bank.distributed import DistributedRun, connect
 
-            run = DistributedRun(stack.enter_context(connect(scheduler)), *settings)
+            run = DistributedRun(stack.enter_context(connect(scheduler)), encoder, *settings)
         stack.callback(run.close)
         run.fill(paths)
     run.result.skipped = _skipped(given, run.refused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,7 @@ class LocalBank(FeatureBank):
     """
 
     @classmethod
-    def of(cls, cache: str | Path | None, made: LocalView) -> Self:
+    def of(cls, cache: str | Path | None, made: LocalView) -> LocalBank:
         """Open the bank of an encoder's local features in a cache folder, or make it."""
         try:  # the widths are known from an earlier time: nothing is loaded to ask for them
             there = read_description(bank_folder(cache, made))
@@ -112,7 +112,9 @@ class LocalBank(FeatureBank):
                 made.__dict__.setdefault("feature_dims", dict(there.feature_dims))
         except (InputError, MissingFileError):
             pass
-        return cls.open(cache, made)
+        bank = cls.open(cache, made)
+        assert isinstance(bank, cls)
+        return bank
 
     @property
     def space(self) -> str:

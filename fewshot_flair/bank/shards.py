@@ -140,7 +140,7 @@ class Shard:
     def read(self, name: str, rows: NDArray[np.int64]) -> NDArray:
         """Copy some rows of a column, in ascending order (a row may come twice)."""
         start, width, size, dtype = self._offsets[name]
-        out = np.empty((len(rows), width), _DTYPES[dtype])
+        out: NDArray = np.empty((len(rows), width), _DTYPES[dtype])
         if not len(rows):
             return out
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1

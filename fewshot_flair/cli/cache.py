@@ -73,8 +73,11 @@ def cache(
     if tiles is not None and not local:
         raise InputError("--tiles goes with --local; give both")
     source: Encoder | LocalView = LocalView(loaded, Tiles.parse(tiles or "1x1")) if local else loaded
-    bank = LocalBank.of(execution["cache"], source) if isinstance(source, LocalView) else None
-    bank = bank or FeatureBank.open(execution["cache"], source)
+    bank: FeatureBank
+    if isinstance(source, LocalView):
+        bank = LocalBank.of(execution["cache"], source)
+    else:
+        bank = FeatureBank.open(execution["cache"], source)
     with extraction(terminal.stderr(console), loaded.name) as tell:
         done = extract(
             manifest,

@@ -16,7 +16,9 @@ def explain(
     run: options.Run,
     photographs: Annotated[
         list[Path],
-        typer.Argument(help="Image files, folders of them, or tables with the column image.", show_default=False),
+        typer.Argument(
+            help="Image files, folders of them, or tables with the column image.", show_default=False
+        ),
     ],
     out: Annotated[
         Path,
@@ -25,26 +27,31 @@ def explain(
     class_name: Annotated[
         str | None,
         typer.Option(
-            "--class", help="Class to show (default: the one predicted for each photograph).", show_default=False
+            "--class",
+            help="Class to show (default: the one predicted for each photograph).",
+            show_default=False,
         ),
     ] = None,
     query: Annotated[
         list[str] | None,
         typer.Option(
-            "--query", help='Text to show too, as "small red dots". Repeatable; a map each.', show_default=False
+            "--query",
+            help='Text to show too, as "small red dots". Repeatable; a map each.',
+            show_default=False,
         ),
     ] = None,
     tiles: Annotated[
         str,
         typer.Option(
-            "--tiles", help="Look at overlapping tiles, each enlarged: the more, the sharper. 1x1 is the whole alone."
+            "--tiles",
+            help="Look at overlapping tiles, each enlarged: the more, the sharper. 1x1 is the whole alone.",
         ),
     ] = "3x3",
     method: Annotated[
         str,
         typer.Option(
             "--method",
-            help="cells: of the map before pooling. occlusion: cover parts (slow, any encoder). auto: cells if there are.",
+            help="cells: of the map before pooling. occlusion: cover parts (slow, any encoder). auto: cells if any.",
         ),
     ] = "auto",
     check: Annotated[
@@ -86,13 +93,16 @@ def explain(
     if check:
         shown.add_column("agreement", justify="right")
     for row in made.head(20).to_dict("records"):
-        told = [*(terminal.plain(row[name]) for name in ("map", "shown", "predicted")), f"{row['probability']:.0%}"]
+        told = [
+            *(terminal.plain(row[name]) for name in ("map", "shown", "predicted")),
+            f"{row['probability']:.0%}",
+        ]
         shown.add_row(*told, *([f"{row['agreement']:.2f}".replace("nan", "")] if check else []))
     console.print(shown)
     if len(made) > 20:
         terminal.say(console, f"and {len(made) - 20} more, in explain.csv")
-    for row in found.skipped[:20]:
-        terminal.warn(console, f"left out: {row.image} {row.reason}")
+    for left in found.skipped[:20]:
+        terminal.warn(console, f"left out: {left.image} {left.reason}")
     if len(found.skipped) > 20:
         terminal.warn(console, f"and {len(found.skipped) - 20} more left out, with reasons in explain.csv")
     if found.passed_over:

@@ -115,7 +115,8 @@ def predict(
         write_table(patient_table(replace(found, table=answered), model.decision), patients, "%.6f")
         written.append(patients)
     if html is not None:
-        title, looked = counted(len(found.table), "photograph"), {}
+        title = counted(len(found.table), "photograph")
+        looked: dict[int, bytes] = {}
         if maps:
             from fewshot_flair.models.map_thumbnails import map_thumbnails
 

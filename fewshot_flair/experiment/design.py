@@ -261,7 +261,9 @@ class Study(_Strict):
         if value == "all":
             from fewshot_flair.adapters import list_adapters
 
-            infos = [a for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower or a.features == "local")]
+            infos = [
+                a for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower or a.features == "local")
+            ]
             return [AdapterSpec(about.name) for about in infos]
         return [AdapterSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 

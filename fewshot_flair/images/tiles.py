@@ -130,7 +130,9 @@ def _windows(
     wide = width / (tiles.columns - (tiles.columns - 1) * OVERLAP)
     down, across = tall * (1 - OVERLAP), wide * (1 - OVERLAP)
     return [
-        (top + i * down, left + j * across, tall, wide) for i in range(tiles.rows) for j in range(tiles.columns)
+        (top + i * down, left + j * across, tall, wide)
+        for i in range(tiles.rows)
+        for j in range(tiles.columns)
     ]
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 __all__ = ["class_scores", "local_class_scores", "text_scores"]
 
-Logits = Callable[[NDArray[np.float64]], NDArray]
+Logits = Callable[[NDArray], NDArray]
 """Features (n, D) to logits (n, C)."""
 BLOCK_NUMBERS = 2**24
 
@@ -47,11 +47,11 @@ def class_scores(
     """
     cells = np.asarray(cells, np.float64)
     middle, n = cells.mean(axis=0), len(cells)
-    whole = np.asarray(feature, np.float64)
+    whole: NDArray = np.asarray(feature, np.float64)
     if unit:
         whole = whole * np.linalg.norm(middle)
 
-    def scored(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def scored(rows: NDArray) -> NDArray[np.float64]:
         if unit:
             rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         return _centred(logits(rows))
@@ -73,7 +73,7 @@ def local_class_scores(logits: Logits, row: NDArray[np.floating], width: int) ->
     float64 array of shape (P, C)
     """
     flat = np.asarray(row, np.float32)
-    cells = flat[width:].reshape(-1, width)
+    cells: NDArray = flat[width:].reshape(-1, width)
     middle, n = cells.mean(axis=0), len(cells)
     whole = _centred(logits(flat[None].astype(np.float64)))
     block = max(1, BLOCK_NUMBERS // len(flat))

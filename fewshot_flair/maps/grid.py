@@ -40,7 +40,9 @@ def on_photograph(scores: NDArray[np.floating], where: View) -> NDArray[np.float
         rows = (down * tile.shape[0] - 0.5).astype(np.float32)
         columns = (across * tile.shape[1] - 0.5).astype(np.float32)
         x, y = np.meshgrid(columns, rows)
-        values = cv2.remap(np.ascontiguousarray(tile), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        values = cv2.remap(
+            np.ascontiguousarray(tile), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         if len(where.tiles) == 1:
             total[first:last, start:stop], weight[first:last, start:stop] = values, 1
             continue
@@ -51,6 +53,6 @@ def on_photograph(scores: NDArray[np.floating], where: View) -> NDArray[np.float
         return np.where(weight > 0, total / weight, np.float32(np.nan))
 
 
-def _fade(places: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fade(places: NDArray) -> NDArray[np.float64]:
     edge = np.minimum(places, 1 - places)
     return np.clip(4 * edge, FLOOR, 1)

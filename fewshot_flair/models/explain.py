@@ -196,7 +196,9 @@ def _written(
         told = {"shown": text, "what": "query", "method": "cells", "tiles": str(explainer.tiles)}
         middle = float(np.nanmedian(each))
         name = f"{base}_{slug(text)}"
-        rows.append(common | told | {"agreement": float("nan")} | _pictures(out, name, seen.rgb, each, middle))
+        rows.append(
+            common | told | {"agreement": float("nan")} | _pictures(out, name, seen.rgb, each, middle)
+        )
     return rows
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +82,9 @@ class Explainer:
         if self.method not in METHODS:
             raise InputError(f"method {self.method!r} is not one of {', '.join(METHODS)}")
         if self.method == "auto":
-            self.method = "cells" if self.encoder.local_map and self.encoder.engine == "torch" else "occlusion"
+            self.method = (
+                "cells" if self.encoder.local_map and self.encoder.engine == "torch" else "occlusion"
+            )
         if self.is_local:
             self.tiles = Tiles.parse(self.model.choice.tiles)
 
@@ -190,5 +191,3 @@ class Explainer:
         else:
             rows = getattr(self.encoder.encode_prepared(canvases), self.kind)
         return self.model.adapter.logits(rows)
-
-

@@ -21,7 +21,7 @@ def slug(text: str) -> str:
 
 
 def map_names(paths: Sequence[Path], endings: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """A base name for each photograph: its stem; of two with the same one, with its folder before it, or a number after.
+    """A base name for each photograph: its stem, with its folder before it or a number after where that is taken.
 
     Parameters
     ----------

@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from array_api_compat import device
+
 from fewshot_flair.adapters.local import CellHead, ScorePooling
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 
-SURE = 1e-5
+LEAST = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +27,12 @@ class NoisyOrHead(CellHead):
     def pool(self, xp: Any, scores: Array) -> Array:
         """Of the cells, the last axis; the classes are the one before."""
         raised = xp.exp(scores - xp.max(scores, axis=-2, keepdims=True))
-        p = raised / xp.sum(raised, axis=-2, keepdims=True)
-        none = xp.mean(xp.log1p(-xp.clip(p, 0.0, 1 - SURE)), axis=-1)
-        return xp.log(xp.clip(-xp.expm1(none), SURE**2, 1.0)) - none
+        total = xp.sum(raised, axis=-2, keepdims=True)
+        # where p is nearly 1, 1 − p keeps its digits as the sum of the others
+        others = 1 - xp.eye(scores.shape[-2], dtype=scores.dtype, device=device(scores))
+        against, p = xp.clip((others @ raised) / total, LEAST, 1.0), raised / total
+        none = xp.mean(xp.where(p < 0.5, xp.log1p(-xp.clip(p, 0.0, 0.5)), xp.log(against)), axis=-1)
+        return xp.log(xp.clip(-xp.expm1(none), LEAST, 1.0)) - none
 
 
 @register

@@ -21,6 +21,8 @@ __all__ = ["map_thumbnails"]
 
 TILES = Tiles(2, 2)
 """A page must come quickly: five passes a photograph, where `explain` takes ten."""
+MOST_MAPS = 200
+"""So many photographs of a page have one, the first."""
 
 
 def map_thumbnails(
@@ -39,14 +41,15 @@ def map_thumbnails(
     Parameters
     ----------
     rows : sequence of int
-        Those that are shown on the page.
+        Those that are shown on the page, in its order; the first 200 photographs with an answer get maps.
     encoder, text_encoder : str, optional
         Where the encoder is now, if it has moved.
     """
     from fewshot_flair.maps.grid import on_photograph
     from fewshot_flair.maps.pictures import jpeg, overlay, strength
 
-    paths: dict[int, Path] = {i: path for i in rows if (path := _shown(found, i)) is not None}
+    answered: dict[int, Path] = {i: path for i in rows if (path := _shown(found, i)) is not None}
+    paths = dict(list(answered.items())[:MOST_MAPS])
     if not paths:
         return {}, ""
     loaded = model.encoder_now(encoder, text_encoder, how)
@@ -66,9 +69,10 @@ def map_thumbnails(
         column = model.classes.index(str(found.table["predicted"][i]))
         values = on_photograph(seen.scores[..., column], seen.where.at(small.shape[0], small.shape[1]))
         made[i] = jpeg(overlay(small, strength(values)), 80)
+    few = "" if len(paths) == len(answered) else f" Only the first {len(paths)} photographs have one."
     return made, (
         f"The second picture of a photograph shows what spoke for its predicted class ({explainer.tiles} tiles); a map "
-        "shows what moved the answer, not that there is a lesion. `fewshot-flair explain` gives maps at full size."
+        f"shows what moved the answer, not that there is a lesion. `fewshot-flair explain` gives maps at full size.{few}"
     )
 
 

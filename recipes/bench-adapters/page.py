@@ -38,7 +38,7 @@ def measure(encoder: str, manifest: Path | None) -> dict[str, dict[str, list[flo
     """Mean and 95 % half-width of balanced accuracy at each number of shots, and milliseconds a fit."""
     from fewshot_flair import list_adapters
 
-    names = [info.name for info in list_adapters() if not info.needs_tower]
+    names = [info.name for info in list_adapters() if not info.needs_tower and info.features != "local"]
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-c", "from fewshot_flair.cli import main; main()", "adapt", "--json"]
         command += [
@@ -82,6 +82,8 @@ def table(measured: dict) -> str:
     head += [f"{clinic}, {shots}" for clinic in clinics for shots in SHOTS]
     lines = [head, ["---"] * 6 + ["---:"] * (len(head) - 6)]
     for info in list_adapters():
+        if info.features == "local":  # docs/local.md has them
+            continue
         needs = "tower" if info.needs_tower else "needs" if info.needs_text else "–"
         cells = [f"`{info.name}`", info.summary, needs, "uses" if info.uses_unlabeled else "–"]
         cells += ["none" if info.training_free else "yes", info.features]

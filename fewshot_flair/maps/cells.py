@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["class_scores", "local_class_scores", "text_scores"]
+__all__ = ["centred", "class_scores", "local_class_scores", "text_scores"]
 
 Logits = Callable[[NDArray], NDArray]
 """Features (n, D) to logits (n, C)."""
@@ -54,7 +54,7 @@ def class_scores(
     def scored(rows: NDArray) -> NDArray[np.float64]:
         if unit:
             rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        return _centred(logits(rows))
+        return centred(logits(rows))
 
     without = whole - (cells - middle) / max(1, n - 1)
     return n * (scored(whole[None]) - scored(without))
@@ -75,7 +75,7 @@ def local_class_scores(logits: Logits, row: NDArray[np.floating], width: int) ->
     flat = np.asarray(row, np.float32)
     cells: NDArray = flat[width:].reshape(-1, width)
     middle, n = cells.mean(axis=0), len(cells)
-    whole = _centred(logits(flat[None].astype(np.float64)))
+    whole = centred(logits(flat[None].astype(np.float64)))
     block = max(1, BLOCK_NUMBERS // len(flat))
     parts = []
     for start in range(0, n, block):
@@ -86,7 +86,7 @@ def local_class_scores(logits: Logits, row: NDArray[np.floating], width: int) ->
             if np.any(flat[:width]):  # the global feature loses the cell too
                 length = max(float(np.linalg.norm(middle)), 1e-12)
                 rows[i, :width] -= (cells[start + i] - middle) / (length * max(1, n - 1))
-        parts.append(whole - _centred(logits(rows)))
+        parts.append(whole - centred(logits(rows)))
     return n * np.concatenate(parts)
 
 
@@ -108,6 +108,7 @@ def text_scores(cells: NDArray[np.floating], texts: NDArray[np.floating]) -> NDA
     return rows @ (directions / np.linalg.norm(directions, axis=1, keepdims=True)).T
 
 
-def _centred(logits: NDArray) -> NDArray[np.float64]:
+def centred(logits: NDArray) -> NDArray[np.float64]:
+    """Logits (n, C) less their mean over the classes."""
     z = np.asarray(logits, np.float64)
     return z - z.mean(axis=1, keepdims=True)

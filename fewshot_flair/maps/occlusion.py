@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.maps.cells import centred
+
 __all__ = ["occlusion_scores"]
 
 PLACES = 16
@@ -44,16 +46,11 @@ def occlusion_scores(
     middles = (np.arange(places) + 0.5) * step
     spans = [(max(0, round(m - step)), min(side, round(m + step))) for m in middles]
     boxes = [(rows, columns) for rows in spans for columns in spans]
-    whole = _centred(logits(canvas[None]))
+    whole = centred(logits(canvas[None]))
     parts = []
     for start in range(0, len(boxes), BATCH):
         batch = np.repeat(canvas[None], len(boxes[start : start + BATCH]), axis=0)
         for covered, ((top, bottom), (left, right)) in zip(batch, boxes[start : start + BATCH], strict=True):
             covered[:, top:bottom, left:right] = around[:, top:bottom, left:right]
-        parts.append(whole - _centred(logits(batch)))
+        parts.append(whole - centred(logits(batch)))
     return np.concatenate(parts).reshape(places, places, -1)
-
-
-def _centred(logits: NDArray) -> NDArray[np.float64]:
-    z = np.asarray(logits, np.float64)
-    return z - z.mean(axis=1, keepdims=True)

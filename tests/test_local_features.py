@@ -11,8 +11,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fewshot_flair import FeatureBank, load_encoder
-from fewshot_flair.bank import extract
+from fewshot_flair.bank import extract, import_features
 from fewshot_flair.bank.local import LocalBank, LocalView
+from fewshot_flair.bank.transfer import export_bank, merge
 from fewshot_flair.bank.verify import verify
 from fewshot_flair.cli import app
 from fewshot_flair.encoders.base import ImageFeatures
@@ -105,7 +106,10 @@ def test_bank_keeps_maps_in_half_precision_from_the_same_pass(
     model = load_encoder("mini")
     source = LocalView(model, Tiles.parse(tiles))
     bank = LocalBank.of(tmp_path / "cache", source)
+    passes: list[int] = []
+    model._vision.model.conv1.register_forward_hook(lambda *_: passes.append(1))  # type: ignore[attr-defined]
     done = extract(files, source, bank)
+    assert len(passes) == 2 * (1 if tiles == "1x1" else 5)
     keys = [done.keys[str(path)] for path in files]
     assert (done.encoded, bank.cells, bank.space) == (2, cells, "embedding")
     assert f"{cells} cells of 128 numbers" in bank.told()
@@ -190,3 +194,24 @@ def test_cache_keeps_local_features_and_says_how_large_they_are(tmp_path: Path, 
     assert isinstance(refused.exception, InputError)
     apart = CliRunner().invoke(app, ["cache", folder, *options, "--scheduler", "2"])
     assert "leave --scheduler out" in str(apart.exception)
+
+
+def test_a_local_bank_is_exported_imported_and_merged(tmp_path: Path, files: list[Path]) -> None:
+    source = LocalView(load_encoder("mini"))
+    bank = LocalBank.of(tmp_path / "cache", source)
+    done = extract(files, source, bank)
+    keys = [done.keys[str(path)] for path in files]
+    export_bank(FeatureBank.open(bank.folder), tmp_path / "local.npz")
+    import_features(tmp_path / "local.npz", tmp_path / "other")
+    other = LocalBank.of(tmp_path / "other", source)
+    np.testing.assert_array_equal(other.read(keys, "local"), bank.read(keys, "local"))
+    third = LocalBank.of(tmp_path / "third", source)
+    assert merge(third, other) == 2
+    np.testing.assert_array_equal(third.read(keys[::-1], "local"), bank.read(keys[::-1], "local"))
+
+
+def test_flair_as_published_gives_its_map(random_flair: Path, images: list[np.ndarray]) -> None:
+    found = load_encoder(random_flair).encode_images(images[:1], local=True)
+    check_exact(found)
+    assert found.local_embedding is not None
+    assert found.local_embedding.shape == (1, 16, 16, 512)

@@ -156,8 +156,12 @@ class LocalRun(Run):
         super().close()
         if self.bank.folder.parent.name != "banks":  # a bank by itself has none beside it
             return
-        beside = FeatureBank.open(self.bank.folder.parent.parent, self.whole)
-        lacking = beside.missing([key for key in self.result.keys.values() if key in self.bank])
+        cache = self.bank.folder.parent.parent
+        if not self._appended and not (bank_folder(cache, self.whole) / "bank.json").is_file():
+            return  # a cache that may only be read is left as it is
+        beside, keys = FeatureBank.open(cache, self.whole), list(self.result.keys.values())
+        absent = set(self.bank.missing(keys))
+        lacking = [key for key in beside.missing(keys) if key not in absent]
         for start in range(0, len(lacking), RECENT_ROWS):
-            keys = lacking[start : start + RECENT_ROWS]
-            beside.append(keys, **{kind: self.bank.read(keys, kind) for kind in beside.feature_dims})
+            part = lacking[start : start + RECENT_ROWS]
+            beside.append(part, **{kind: self.bank.read(part, kind) for kind in beside.feature_dims})

@@ -192,6 +192,10 @@ def _encoded(
         )
     with told.extraction(f"{data.name}, {choice.name}") as progress:
         local = any(get_adapter_class(spec.name).features == "local" for spec in usable)
+        if choice.tiles != "1x1" and not local:
+            told.say(
+                f"tiles {choice.tiles} of {choice.name} are not used: no adapter here takes local features"
+            )
         return encode(data, choice, sources, how, progress, local=local)
 
 

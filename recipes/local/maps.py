@@ -84,14 +84,16 @@ def main() -> None:
     texts = np.concatenate([encoder.encode_texts([line]) for line in lines])
     queried = [explainer.queried(str(file), texts) for file in files]
     for i, text in enumerate(TEXTS):
-        figures[f'text "{text}", {explainer.tiles}'] = measured(truths, [maps[i] for maps in queried])
+        found = figures[f'text "{text}", {explainer.tiles}'] = measured(truths, [maps[i] for maps in queried])
+        alike = [correlation(t, maps[i], maps[0]) for t, maps in zip(truths, queried, strict=True)]
+        found[f'correlation with "{TEXTS[0]}"'] = interval(alike)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"base rate {figures['distance to the centre']['any']['base rate']:.3f}\n\n{table(figures)}")
     for name, found in figures.items():
-        for what in ("correlation with healthy", "agreement with occlusion"):
-            if what in found:
+        for what in found:
+            if what.startswith(("correlation", "agreement")):
                 print(f"{name}: {what} {_shown(found[what], 2)}")
 
 

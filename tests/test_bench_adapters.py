@@ -20,17 +20,25 @@ from fewshot_flair import (
 )
 
 FILE = Path(__file__).resolve().parents[1] / "recipes" / "bench-adapters" / "papers_way.py"
-SPEC = importlib.util.spec_from_file_location("papers_way", FILE)
-papers_way = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(papers_way)
+
+
+def loaded(file):
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+papers_way = loaded(FILE)
+METHODS = papers_way.METHODS | loaded(FILE.with_name("transductive_way.py")).METHODS
 
 
 def test_every_adapter_is_in_the_benchmark():
     wholes = {info.name for info in list_adapters() if not info.needs_tower and info.features != "local"}
-    assert set(papers_way.METHODS) == wholes
+    assert set(METHODS) == wholes
 
 
-@pytest.mark.parametrize("name", sorted(set(papers_way.METHODS) - {"clip-adapter"}))  # its start is random
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"clip-adapter"}))  # its start is random
 def test_both_ways_give_the_same_logits(name):
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((4, 32))
@@ -50,7 +58,7 @@ def test_both_ways_give_the_same_logits(name):
     x, labels = torch.from_numpy(X), torch.from_numpy(y)
     for rows, free, logits in zip(episodes.indices, episodes.unlabeled, ours, strict=True):
         task = papers_way.Task(x[rows], labels[rows], x, words, x[free])
-        theirs = papers_way.METHODS[name](task).detach().numpy()
+        theirs = METHODS[name](task).detach().numpy()
         tolerance = 0.02 if name == "logistic" else 2e-4  # scikit-learn stops early
         np.testing.assert_allclose(logits, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 

@@ -114,6 +114,33 @@ def test_coverage_is_what_was_asked_for(text, method, score):
     assert np.mean(covered) > 0.8 - 3 * np.std(covered) / np.sqrt(20)
 
 
+@pytest.mark.parametrize("name", ["transclip", "stata", "zlap", "em-dirichlet"])
+def test_learning_from_both_sides_without_labels_keeps_the_promise(text, name):
+    """Sets are those of a plain fit on all rows, and cover over 20 draws what was asked for."""
+    covered = []
+    for seed in range(20):
+        X, y = planted(text, 160, seed)
+        adapter = create_adapter(name, text=text, zero_shot=True)
+        sets = (
+            create_conformal("split-transductive", adapter, alpha=0.2).fit(X[:60], y[:60]).predict_set(X[60:])
+        )
+        covered.append(float(score_sets(sets, y[60:], 0.2)["coverage"]))
+    logits = adapter.fit(X[:1], [0], X_unlabeled=X).logits(X)
+    text_logits = create_adapter("zero-shot", text=text).fit(X[:1], [0]).logits(X)
+    surer = np.mean([max(z) - min(z) for z in logits]) / np.mean([max(z) - min(z) for z in text_logits])
+    p = softmax(logits / max(1, surer))
+    threshold = np.sort(1 - p[np.arange(60), y[:60]])[int(np.ceil(61 * 0.8)) - 1]
+    clear = np.abs(1 - p[60:] - threshold) > 1e-9
+    np.testing.assert_array_equal(sets[clear], (1 - p[60:] <= threshold)[clear])
+    assert np.mean(covered) > 0.8 - 3 * np.std(covered) / np.sqrt(20)
+
+
+def test_learning_from_both_sides_takes_no_labels(text):
+    for adapter in (create_adapter("transclip", text=text), create_adapter("zero-shot", text=text)):
+        with pytest.raises(InputError, match="zero_shot=true"):
+            create_conformal("split-transductive", adapter).fit(*planted(text, 60))
+
+
 def test_the_rows_that_calibrate_are_any_of_the_rows():
     """Two patients of a rare class calibrate as often as others, which a division by class does not give."""
     patients = np.repeat(np.arange(20), 2)
@@ -127,12 +154,14 @@ def test_the_rows_that_calibrate_are_any_of_the_rows():
     np.testing.assert_array_equal(again, spared_patients(np.ones((40, 3), "f4"), patients, 0.25, seed=0))
 
 
-@pytest.mark.parametrize("method", ["split", "mondrian", "cross", "full", "conf-ot"])
+@pytest.mark.parametrize("method", ["split", "mondrian", "cross", "full", "conf-ot", "split-transductive"])
 def test_a_set_does_not_depend_on_order_and_is_kept_whole(text, method):
     X, y = planted(text, 60)
     new, _ = planted(text, 20, seed=1)
-    name = "zero-shot" if method == "conf-ot" else "ss-text"
-    made = create_conformal(method, create_adapter(name, text=text), score="raps", alpha=0.2).fit(X, y)
+    name = {"conf-ot": "zero-shot", "split-transductive": "transclip"}.get(method, "ss-text")
+    params = {"zero_shot": True} if name == "transclip" else {}
+    adapter = create_adapter(name, text=text, **params)
+    made = create_conformal(method, adapter, score="raps", alpha=0.2).fit(X, y)
     sets = made.predict_set(new)
     backwards = made.predict_set(new[::-1])
     np.testing.assert_array_equal(backwards[::-1], sets)
@@ -140,7 +169,7 @@ def test_a_set_does_not_depend_on_order_and_is_kept_whole(text, method):
         one_by_one = np.concatenate([made.predict_set(row[None]) for row in new])
         np.testing.assert_array_equal(one_by_one, sets)
     settings, arrays = made.to_arrays()
-    again = Conformal.from_arrays(create_adapter(name, text=text).fit(X, y), settings, arrays)
+    again = Conformal.from_arrays(create_adapter(name, text=text, **params).fit(X, y), settings, arrays)
     np.testing.assert_array_equal(again.predict_set(new), sets)
 
 

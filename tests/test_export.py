@@ -24,7 +24,7 @@ from fewshot_flair.models.run import SavedModel
 pytest.importorskip("onnxscript", reason="graphs need the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="graphs are checked by onnxruntime (extra onnx)")
 
-HEADS = ["zero-shot", "logistic", "tip-adapter", "clip-adapter", "gda"]
+HEADS = ["zero-shot", "logistic", "tip-adapter", "clip-adapter", "gda", "transclip", "zlap", "em-dirichlet"]
 """A head of each kind, and each of the encoder's features."""
 GRADES = {
     "no diabetic retinopathy": "<b>none</b>",
@@ -187,6 +187,7 @@ def test_the_card_says_what_the_run_found(run, card):
     assert "&lt;b&gt;none&lt;/b&gt;" in page
     assert "<b>none</b>" not in page
     assert "not a medical device" in page
+    assert "What `fewshot-flair predict` checks besides is not in it" in page
     assert "Figures of classes with fewer than 30 test images are uncertain" in page
 
 

@@ -68,6 +68,8 @@ class EpisodeBatch:
         1 for a row, 0 for padding.
     common : int
         So many leading rows are the same in all episodes, with the same labels and weights.
+    one_pool : bool
+        Whether the unlabelled rows are the same in all episodes.
 
     Notes
     -----
@@ -84,6 +86,7 @@ class EpisodeBatch:
     unlabeled: Array | None = None
     unlabeled_weight: Array | None = None
     common: int = 0
+    one_pool: bool = False
 
     @property
     def size(self) -> int:

@@ -67,4 +67,5 @@ def put_beside(here: Array, array: NDArray) -> Array:
         return array
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(array)).to(here.device)
+    # a pool that episodes share is a view that cannot be written to, which torch warns of
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(here.device)

@@ -101,12 +101,17 @@ class Pool:
         x, weight, index = self._gathered(indices)
         onehot = np.eye(len(self.classes), dtype=x.dtype)[self.codes[index]] * (weight > 0)[:, :, None]
         u = u_weight = None
+        one_pool = False
         if unlabeled is not None:
-            u, u_mask, _ = self._gathered(unlabeled)
+            one_pool = all(np.array_equal(rows, unlabeled[0]) for rows in unlabeled)
+            u, u_mask, _ = self._gathered(unlabeled[:1] if one_pool else unlabeled)
             u_weight = (u_mask > 0).astype(x.dtype)
         elif self.unlabeled is not None:
-            u = np.broadcast_to(self.unlabeled, (len(indices), *self.unlabeled.shape))
+            one_pool, u = True, self.unlabeled[None]
             u_weight = np.ones(u.shape[:2], dtype=x.dtype)
+        if u is not None and u_weight is not None:
+            u = np.broadcast_to(u, (len(indices), *u.shape[1:]))
+            u_weight = np.broadcast_to(u_weight, u.shape[:2])
         return EpisodeBatch(
             xp=self.namespace.xp,
             x=put(x),
@@ -117,6 +122,7 @@ class Pool:
             unlabeled=None if u is None else put(u),
             unlabeled_weight=None if u_weight is None else put(u_weight),
             common=common,
+            one_pool=one_pool,
         )
 
     def _gathered(self, rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray, NDArray, NDArray[np.int64]]:

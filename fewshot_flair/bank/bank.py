@@ -18,6 +18,7 @@ from fewshot_flair.bank.source import FeatureSource, Source, description, differ
 from fewshot_flair.cache import cache_folder
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.files import replace_file
+from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     from fewshot_flair.text.prototypes import TextPrototypes
@@ -222,8 +223,9 @@ class FeatureBank:
         found = self._find(wanted)
         if (found < 0).any():
             absent = hex_keys(wanted[found < 0])
+            is_are = agreeing(len(absent), "is", "are")
             raise InputError(
-                f"{self.folder}: {len(absent)} of {len(wanted)} images are not in the bank "
+                f"{self.folder}: {len(absent)} of {counted(len(wanted), 'image')} {is_are} not in the bank "
                 f"(the first has key {absent[0][:12]}…); encode them first (fewshot-flair cache)"
             )
         out = np.empty((len(wanted), self.feature_dims[column]), np.float32)

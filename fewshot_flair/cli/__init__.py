@@ -16,6 +16,7 @@ from fewshot_flair.cli import (
     adapt,
     bank,
     cache,
+    data,
     explain,
     export,
     list_adapters,
@@ -48,6 +49,7 @@ app.command()(study.report)
 app.command()(prompts.prompts)
 app.command()(list_adapters.adapters)
 app.command()(list_encoders.encoders)
+app.add_typer(data.app)
 app.add_typer(bank.app)
 
 

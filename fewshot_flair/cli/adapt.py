@@ -63,8 +63,7 @@ def adapt(
         str,
         typer.Option(
             "--prompts",
-            help="What classes say to the text tower: expert (the dictionary), names, or a TOML file of "
-            '"class" = ["description", ...].',
+            help=options.PROMPTS,
         ),
     ] = "expert",
     unlabelled: Annotated[
@@ -72,8 +71,8 @@ def adapt(
         typer.Option(
             "--unlabelled",
             min=0,
-            help="Images without labels an episode, for adapters that use them (ss-text-u): of the pool, or where "
-            "there is none of the training images left over (default: the whole pool, or none).",
+            help="Images without labels an episode, for adapters that use them (ss-text-u, transclip, …): of the pool, "
+            "or where there is none of the training images left over (default: the whole pool, or none).",
             show_default=False,
         ),
     ] = None,
@@ -113,8 +112,8 @@ def adapt(
     """Adapt a frozen encoder to a clinic's labelled photographs, and say how good it is.
 
     Photographs are encoded once and kept; adapters are fitted on few-shot support sets of the training
-    rows and judged on the test rows, which no fit ever sees. Then each is fitted on all training rows, tested
-    and saved for `predict`.
+    rows and judged on the test rows, which no fit ever sees (but for --transductive, without labels). Then each
+    is fitted on all training rows, tested and saved for `predict`.
     """
     from fewshot_flair.cli import show, tables, terminal
     from fewshot_flair.cli.parsing import command_line, parse_prevalence, parse_shots, split_names

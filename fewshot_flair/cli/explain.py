@@ -10,7 +10,7 @@ import typer
 from fewshot_flair.cli import options
 
 
-@options.takes(execution=options.Execution)
+@options.takes(listing=options.Listing, execution=options.Execution)
 def explain(
     *,
     run: options.Run,
@@ -60,6 +60,7 @@ def explain(
     adapter: options.SavedAdapter = None,
     adapters_from: options.AdaptersFrom = None,
     encoder: options.EncoderNow = None,
+    listing: dict[str, Any],
     execution: dict[str, Any],
 ) -> None:
     """Show where an adapter looked: a map for each photograph, at its own size.
@@ -82,7 +83,14 @@ def explain(
     asked = Asked(class_name, query or (), tiles, method, check)
     with Shown(console) as steps:
         found = write_maps(
-            model, photographs, out, asked, Encoding(**execution), encoder=encoder, steps=steps
+            model,
+            photographs,
+            out,
+            asked,
+            Encoding(**execution),
+            encoder=encoder,
+            listing=listing,
+            steps=steps,
         )
     for sentence in [*model.told(), *found.said]:
         terminal.say(console, sentence)

@@ -15,12 +15,14 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 __all__ = [
+    "PROMPTS",
     "AdaptersFrom",
     "Cache",
     "Decision",
     "Encoder",
     "EncoderNow",
     "Execution",
+    "Listing",
     "Prevalence",
     "Run",
     "SavedAdapter",
@@ -49,6 +51,11 @@ def _use(files: list[Path] | None) -> list[Path] | None:
         use_adapters_from(files)
     return files
 
+
+PROMPTS = (
+    "What classes say to the text tower: expert (the dictionary), names, or a file of the descriptions of each class, "
+    '"class" = ["description", ...] in TOML or the same in JSON.'
+)
 
 AdaptersFrom = Annotated[
     list[Path] | None,
@@ -86,13 +93,34 @@ Cache = Annotated[
 ]
 
 
-class Table:
-    """How a table of photographs is read."""
+class Listing:
+    """Where a table's photographs are, and how it is read."""
 
     images: Annotated[
         str | None,
-        _data("--images", "Folder the manifest's image paths are relative to (default: the manifest's own)."),
+        _data("--images", "Folder the table's image paths are relative to (default: the table's own)."),
     ] = None
+    image_column: Annotated[
+        str, _data("--image-column", "Column with the image's path.", show_default=True)
+    ] = "image"
+    patient_column: Annotated[
+        str, _data("--patient-column", "Column with the patient.", show_default=True)
+    ] = "patient_id"
+    encoding: Annotated[
+        str | None,
+        _data(
+            "--encoding",
+            "Text encoding of the table where it is not UTF-8 (Excel in Western Europe: cp1252).",
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None, _data("--sheet", "Sheet of a workbook, where several have such columns.")
+    ] = None
+
+
+class Table(Listing):
+    """How a table of labelled photographs is read."""
+
     classes: Annotated[
         str | None,
         _data(
@@ -108,25 +136,9 @@ class Table:
             "The order of --classes is one of grades (known for numbers and for diabetic retinopathy).",
         ),
     ] = False
-    image_column: Annotated[
-        str, _data("--image-column", "Column with the image's path.", show_default=True)
-    ] = "image"
     label_column: Annotated[str, _data("--label-column", "Column with the class.", show_default=True)] = (
         "label"
     )
-    patient_column: Annotated[
-        str, _data("--patient-column", "Column with the patient.", show_default=True)
-    ] = "patient_id"
-    encoding: Annotated[
-        str | None,
-        _data(
-            "--encoding",
-            "Text encoding of the table where it is not UTF-8 (Excel in Western Europe: cp1252).",
-        ),
-    ] = None
-    sheet: Annotated[
-        str | None, _data("--sheet", "Sheet of a workbook, where several have such columns.")
-    ] = None
     scale: Annotated[
         str | None,
         _data(
@@ -165,6 +177,13 @@ class Sides:
     pool_images: Annotated[
         str | None, _data("--pool-images", "Folder that the paths of --pool are relative to.")
     ] = None
+    transductive: Annotated[
+        bool,
+        _data(
+            "--transductive",
+            "Learn from the test photographs too, without their labels: they are the pool. Results say so.",
+        ),
+    ] = False
     on_leak: Annotated[
         str,
         _data(

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.grid import ALL_SHOTS
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.design import Study
@@ -19,9 +20,11 @@ __all__ = ["command_line", "parse_prevalence", "parse_shots", "run_name", "split
 def parse_shots(text: str) -> list[int]:
     """``1,2,4`` as a list of positive integers, ascending."""
     try:
-        shots = [int(part) for part in text.split(",")]
+        shots = [ALL_SHOTS if part.strip() == "all" else int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--shots {text!r}: give whole numbers separated by commas, as 1,2,4,8,16") from None
+        raise InputError(
+            f"--shots {text!r}: give whole numbers separated by commas, as 1,2,4,8,16, or all"
+        ) from None
     if min(shots) < 1:
         raise InputError(f"--shots {text!r}: shots are at least 1 (no shots: --adapter zero-shot)")
     return sorted(set(shots))

@@ -10,7 +10,7 @@ import typer
 from fewshot_flair.cli import options
 
 
-@options.takes(execution=options.Execution)
+@options.takes(listing=options.Listing, execution=options.Execution)
 def predict(
     *,
     run: options.Run,
@@ -65,6 +65,7 @@ def predict(
             help="On the page, a second picture of each photograph: what spoke for its class (five passes more)."
         ),
     ] = True,
+    listing: dict[str, Any],
     execution: dict[str, Any],
 ) -> None:
     """Classify new photographs with an adapter of an earlier run.
@@ -98,6 +99,7 @@ def predict(
             text_encoder=text_encoder,
             prevalence=parse_prevalence(prevalence),
             by_patient=patients is not None,
+            listing=listing,
             steps=steps,
         )
     about = model.told(moved=prevalence is not None)
@@ -109,13 +111,15 @@ def predict(
     if not decide:
         found = replace(found, table=found.table.drop(columns=["decision", "reason"]))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_table(found.table, out, "%.6f")
+    write_table(found.table, out, "%.6f", sheet="predictions")
     written = [out]
     if patients is not None and model.decision is not None:
-        write_table(patient_table(replace(found, table=answered), model.decision), patients, "%.6f")
+        write_table(
+            patient_table(replace(found, table=answered), model.decision), patients, "%.6f", sheet="patients"
+        )
         written.append(patients)
     if html is not None:
-        title = counted(len(found.table), "photograph")
+        title = counted(len(found.table) - len(found.passed_over), "photograph")
         looked: dict[int, bytes] = {}
         if maps:
             from fewshot_flair.models.map_thumbnails import map_thumbnails

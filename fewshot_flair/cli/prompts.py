@@ -32,8 +32,7 @@ def prompts(
         str,
         typer.Option(
             "--prompts",
-            help="expert: the dictionary's descriptions; names: class names alone; or a TOML file of "
-            '"class" = ["description", ...].',
+            help=options.PROMPTS,
         ),
     ] = "expert",
     encoding: dict[str, Any],

@@ -36,6 +36,10 @@ def study(
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Instead of the study's.", show_default=False)
     ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option("--prompts", help=f"Instead of the study's. {options.PROMPTS}", show_default=False),
+    ] = None,
     adapters_from: options.AdaptersFrom = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that compute cells.")] = 1,
     scheduler: Annotated[
@@ -51,7 +55,7 @@ def study(
     The options under Data are of the manifests of --on; for the study's own data they stand in its file, by the
     same names with underscores, under [[data]].
 
-    With --on, --encoder, --adapter, --shots or --seeds it is the same study on other data, or a cut of it.
+    With --on, --encoder, --adapter, --shots, --seeds or --prompts it is the same study on other data, or a cut of it.
     Stop it at any time: finished cells are kept, and the same command goes on from there.
     """
     from fewshot_flair.cli import show, tables, terminal
@@ -69,9 +73,12 @@ def study(
         adapters=adapter or (),
         shots=parse_shots(shots) if shots else (),
         seeds=seeds,
+        prompts=prompts or (),
         table=table,
     )
-    folder = out or Path("runs") / run_name(read, bool(on), bool(encoder or adapter or shots or seeds))
+    folder = out or Path("runs") / run_name(
+        read, bool(on), bool(encoder or adapter or shots or seeds or prompts)
+    )
     with Shown(console, brief=True) as steps:
         results = run_study(
             read, folder, jobs=jobs, scheduler=scheduler, steps=steps, command=command_line(), **execution

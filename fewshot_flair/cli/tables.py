@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fewshot_flair.cli.terminal import plain, plain_table, under_title, warn
+from fewshot_flair.experiment.grid import draws_text, n_draws, shots_text
 from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.wording import bold_means, percent_range, percentage, with_interval
 from fewshot_flair.words import counted
@@ -58,7 +59,7 @@ def study(to: Console, results: StudyResults) -> None:
     """A study's main tables: balanced accuracy by shots; green is best, bold is not told from it."""
     from fewshot_flair.report.summary import blocks
 
-    n_draws = results.rows["seed"].nunique()
+    draws = n_draws(results.rows)
     found = blocks(results)
     over = ""
     unbounded = to.options.update(width=10_000)
@@ -67,10 +68,10 @@ def study(to: Console, results: StudyResults) -> None:
             table = _study_table(block, scenario, intervals=True)
             if to.measure(table, options=unbounded).maximum > to.width:
                 table = _study_table(block, scenario, intervals=False)
-            elif n_draws > 1:
-                over = f"±: 95 % interval over {n_draws} draws; "
+            elif draws > 1:
+                over = f"±: 95 % interval over {draws_text(results.rows)}; "
             under_title(to, f"{block.title}, {scenario}: balanced accuracy, %, by shots", table)
-    said = bold_means(n_draws, max(len(block.adapters) for block in found))
+    said = bold_means(draws, max(len(block.adapters) for block in found))
     to.print(f"[dim]{over}green: the best mean of its column; {plain(said)}[/]", soft_wrap=True)
     _sets_table(to, results)
     for note in dict.fromkeys(n for cell in results.cells for n in cell.notes if n.startswith(NOTE)):
@@ -84,7 +85,7 @@ def _study_table(block: Block, scenario: str, *, intervals: bool) -> Table:
     table.add_column("adapter", overflow="fold")
     columns = [column for column in block.columns if column[0] == scenario]
     for _, shots in columns:
-        table.add_column(str(shots), justify="right")
+        table.add_column(shots_text(int(shots), alone=True), justify="right")
     for adapter in block.adapters:
         entries = [block.entries[adapter, column] for column in columns]
         table.add_row(plain(adapter), *(_entry(entry, intervals) for entry in entries))
@@ -127,7 +128,7 @@ def _few_shot_table(to: Console, results: StudyResults, shots: int) -> None:
     )
     noun = "image" if (counts == 1).all() else "images"
     title = (
-        f"{counted(shots, 'shot')}, {cells[0].names['scenario']} scenario: {each} {noun} per class, "
+        f"{shots_text(shots)}, {cells[0].names['scenario']} scenario: {each} {noun} per class, "
         f"{counted(len(cells[0].rows), 'draw')} (%)"
     )
     under_title(to, title, table)
@@ -140,7 +141,7 @@ def _curve_table(to: Console, results: StudyResults) -> None:
     table = plain_table()
     table.add_column("adapter", overflow="fold")
     for shots in wide.columns:
-        table.add_column(str(shots), justify="right")
+        table.add_column(shots_text(int(shots), alone=True), justify="right")
     for label, means in wide.iterrows():
         table.add_row(plain(label), *(percentage(mean) for mean in means))
     under_title(to, "balanced accuracy, %, by shots", table)
@@ -161,15 +162,20 @@ def _sets_table(to: Console, results: StudyResults) -> None:
             shown = [f"{means[key]:.2f}" if key == "set_size" else f"{means[key]:.0%}" for key in SET_FIGURES]
             table.add_row(plain(f"{cell.names['adapter']}: {method}"), *shown)
     if table.row_count:
-        under_title(to, f"conformal sets of {counted(k, 'shot')}, mean over the draws (conformal.csv)", table)
+        under_title(to, f"conformal sets of {shots_text(k)}, mean over the draws (conformal.csv)", table)
 
 
 def _saved_table(to: Console, results: StudyResults) -> None:
+    from fewshot_flair.report.deciding import aurocs
+
     record = results.record
     table = plain_table()
     table.add_column("adapter", overflow="fold")
     unit = "patients" if record.clinics[0].names_patients else "images"
     for column in ("cross-\nvalidation", "balanced\naccuracy", f"95 % over\ntest {unit}", "accuracy"):
+        table.add_column(column, justify="right")
+    areas = aurocs(record)
+    for column in ("AUROC\nacross\nfolds", "AUROC") if areas else ():
         table.add_column(column, justify="right")
     for name, saved in record.saved.items():
         table.add_row(
@@ -178,6 +184,7 @@ def _saved_table(to: Console, results: StudyResults) -> None:
             percentage(saved.test.balanced_accuracy),
             percent_range(saved.test.low, saved.test.high),
             percentage(saved.test.accuracy),
+            *(area.partition(" (")[0] for area in areas.get(name, ())),
             style="bold green" if name == record.default_adapter else None,
         )
     n = record.clinics[0].train.images
@@ -191,7 +198,7 @@ def _recall_table(to: Console, results: StudyResults) -> None:
     few = results.rows[
         (results.rows["adapter"] == name) & (results.rows["shots"] == results.rows["shots"].max())
     ]
-    shots = counted(int(results.rows["shots"].max()), "shot")
+    shots = shots_text(int(results.rows["shots"].max()))
     table = plain_table()
     table.add_column("class", overflow="fold")
     for column in ("test images", "recall", "specificity", f"recall with\n{shots} (middle\n90 % of draws)"):

@@ -62,6 +62,8 @@ class Conformal:
     """For which rows the true class is in the set, and how often."""
     transductive: ClassVar[bool] = False
     """Whether a set depends on the other rows in the call, which must be the whole test side."""
+    pooled: ClassVar[bool] = False
+    """Whether the adapter is fitted on calibration and test rows without their labels."""
     kept: ClassVar[tuple[str, ...]] = ()
     """Arrays that `to_arrays` keeps beside the head."""
 

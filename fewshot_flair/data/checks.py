@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fewshot_flair.data.labels import doubt
+from fewshot_flair.data.labels import doubt, slips
 from fewshot_flair.data.locate import Locator
 from fewshot_flair.data.tables import SPLITS, SkippedRow, Table
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.formats import FORMAT_NAMES, format_of
+from fewshot_flair.words import agreeing, counted
 
 __all__ = [
     *("BadRowsError", "Found", "Rules", "bad_rows", "find_images", "image_folder"),
-    *("image_problem", "image_problems", "parted_patients", "unlabelled_tests"),
+    *("image_problem", "image_problems", "parted_patients", "repeats", "unlabelled_tests"),
 ]
 
 SHOWN = 20
@@ -33,9 +35,10 @@ class BadRowsError(InputError):
             return
         if len(lines) > SHOWN:
             lines[SHOWN:] = [f"and {len(lines) - SHOWN} more"]
-        count = "1 bad row" if len(self.rows) == 1 else f"{len(self.rows)} bad rows"
-        it = "it" if len(self.rows) == 1 else "them"
-        head = f"{source}: {count}; mend {it}, or go on without {it} (--skip-bad)"
+        it = agreeing(len(self.rows), "it", "them")
+        head = (
+            f"{source}: {counted(len(self.rows), 'bad row')}; mend {it}, or go on without {it} (--skip-bad)"
+        )
         super().__init__("\n  ".join([head, *lines, *besides]))
 
 
@@ -107,7 +110,7 @@ def find_images(table: Table, root: Path, check: bool, images_given: bool) -> Fo
         Whether the user named the folder, so that a message does not advise to.
     """
     written = table.columns["image"]
-    locator = Locator(root)
+    locator = Locator(root, deep=images_given)
     paths = [locator.plain(name) for name in written]
     if table.files is not None:
         # the table held the images; a path stands where it held none
@@ -121,12 +124,29 @@ def find_images(table: Table, root: Path, check: bool, images_given: bool) -> Fo
         other = locator.find(written[i])
         if other is not None:
             found.paths[i], found.problems[i] = other, image_problem(other)
-            found.renamed.append((written[i], other.name))
+            moved = other.parent != paths[i].parent and other.is_relative_to(root)
+            found.renamed.append((written[i], other.relative_to(root).as_posix() if moved else other.name))
         elif names := locator.like(written[i]):
             found.problems[i] = f"{NOT_THERE}; did you mean {' or '.join(names)}?"
         else:
             found.problems[i] = NOT_THERE + advice
+    _refuse_shared(written, found)
     return found
+
+
+def _refuse_shared(written: Sequence[str], found: Found) -> None:
+    """A file that was found for two names is neither's for sure."""
+    names: dict[Path, set[str]] = {}
+    for name, path in zip(written, found.paths, strict=True):
+        names.setdefault(path, set()).add(name)
+    searched = {name for name, _ in found.renamed}
+    for i, (name, path) in enumerate(zip(written, found.paths, strict=True)):
+        if len(names[path]) > 1 and name in searched and not found.problems[i]:
+            others = ", ".join(map(repr, sorted(names[path] - {name})[:3]))
+            found.problems[i] = f"{NOT_THERE}; the only file of that name, {path}, is also that of {others}"
+            found.paths[i] = Path(name)
+            searched.discard(name)
+    found.renamed = [pair for pair in found.renamed if pair[0] in searched]
 
 
 @dataclass(frozen=True)
@@ -163,19 +183,32 @@ def bad_rows(table: Table, found: Found, rules: Rules) -> dict[int, SkippedRow]:
     return bad
 
 
+def repeats(table: Table, found: Found) -> dict[int, int]:
+    """Rows that say again what another row says of the very same file, and that row, by their places in the table."""
+    roles = [role for role in ("label", "patient_id", "eye", "split", "clinic") if table.columns.get(role)]
+    first: dict[Path, int] = {}
+    again: dict[int, int] = {}
+    for i, path in enumerate(found.paths if table.files is None else ()):
+        earlier = first.setdefault(path, i)
+        if earlier != i and all(table.columns[role][i] == table.columns[role][earlier] for role in roles):
+            again[i] = earlier
+    return again
+
+
 def _copies(table: Table, found: Found) -> dict[int, str]:
-    """Rows whose very file another row has; of two labels nobody can tell which is right."""
+    """Rows whose very file another row has, with other entries; of two labels nobody can tell which is right."""
     labels = table.columns["label"]
+    same = repeats(table, found)
     first: dict[Path, int] = {}
     copies: dict[int, str] = {}
     for i, path in enumerate(found.paths if table.files is None else ()):
         earlier = first.setdefault(path, i)
-        if earlier == i or not table.columns["image"][i]:
+        if earlier == i or not table.columns["image"][i] or i in same:
             continue
         differs = labels[i] != labels[earlier] and labels[i] and labels[earlier]
         there, here = repr(labels[earlier]), repr(labels[i])
         copies[i] = f"is already in row {table.rows[earlier]}" + (
-            f", with label {there} there and {here} here" if differs else ""
+            f", with label {there} there and {here} here" if differs else ", with other entries"
         )
         if differs:
             copies.setdefault(
@@ -188,8 +221,17 @@ def _label_problems(labels: Sequence[str], rules: Rules) -> dict[str, str]:
     """What is wrong with a label, by the label."""
     distinct = set(labels) - {""}
     if rules.classes is None:
-        reasons = {label: doubt(label, distinct) for label in distinct if rules.labels_required}
-        return {label: reason for label, reason in reasons.items() if reason}
+        if not rules.labels_required:
+            return {}
+        counts = Counter(labels)
+        misspelt = {
+            label: f"has the label {label!r} ({counted(counts[label], 'row')}); is it {other!r} "
+            f"({counted(counts[other], 'row')}), misspelt? Mend it; or, if it is a class of its own, name all classes "
+            "(--classes)"
+            for label, other in slips(labels).items()
+        }
+        reasons = {label: doubt(label, distinct) for label in distinct}
+        return misspelt | {label: reason for label, reason in reasons.items() if reason}
     known = ", ".join(f'"{name}"' if "," in name else name for name in rules.classes)
     by_case = {name.casefold(): name for name in rules.classes}
     wrong = {}

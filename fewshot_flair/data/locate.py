@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 
@@ -27,12 +28,16 @@ class Locator:
     ----------
     root : Path
         What relative paths start from.
+    deep : bool
+        Whether a file may lie deeper below it, or less deep, than its path says.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, deep: bool = False) -> None:
         self.root = root
+        self.deep = deep
         self._listed: dict[Path, dict[str, list[str]]] = {}
         self._searches = 0
+        self._below: dict[str, list[tuple[tuple[str, ...], Path]]] | None = None
 
     def plain(self, written: str) -> Path:
         """The file of that very name, also where folders are separated by backslashes as on Windows."""
@@ -41,10 +46,35 @@ class Locator:
         return self.root / written
 
     def find(self, written: str) -> Path | None:
-        """The only file that fits: the same name in other case or Unicode form, or with an image's suffix."""
+        """The only file that fits: of the same name in other case or Unicode form, or with another image's suffix.
+
+        Where `deep` is set also a file whose path below the folder ends as the one that is written, or that ends the
+        one that is written: ``25_REFUGE/train/Images/g0001.jpg`` is found as ``train/Images/g0001.jpg``.
+        """
         folder = self._folder(written)
-        fitting = self._fitting(folder, written) if folder else []
-        return folder / fitting[0] if folder and len(fitting) == 1 else None
+        if folder is not None:
+            for fitting in (self._fitting(folder, written), self._same_stem(folder, written)):
+                if fitting:
+                    return folder / fitting[0] if len(fitting) == 1 else None
+        return self._deep(written) if self.deep else None
+
+    def _deep(self, written: str) -> Path | None:
+        parts = _parts(written)
+        if not parts:
+            return None
+        if self._below is None:
+            self._below = {}
+            for path in _images_below(self.root):
+                own = _parts(path.relative_to(self.root).as_posix())
+                self._below.setdefault(own[-1], []).append((own, path))
+        found = []
+        for own, path in self._below.get(parts[-1], []):
+            n = min(len(own), len(parts))
+            if own[-n:] == parts[-n:]:
+                found.append(path)
+        exact = [path for path in found if _fold(path.name) == _fold(PurePosixPath(written).name)]
+        found = exact or found
+        return found[0] if len(found) == 1 else None
 
     def like(self, written: str) -> list[str]:
         """Names of files, at most three, that may be meant: several that fit, another suffix or zeros before it."""
@@ -84,6 +114,12 @@ class Locator:
         found = self._names(folder).get(_fold(name), []) if name else []
         return [other for other in found if not name.startswith(".")]
 
+    def _same_stem(self, folder: Path, written: str) -> list[str]:
+        """Images of the same name with another suffix."""
+        path = PurePosixPath(written.replace("\\", "/"))
+        found = self._names(folder).get(_fold(path.stem), []) if path.suffix.lower() in IMAGE_SUFFIXES else []
+        return _images(found)
+
     def _similar(self, folder: Path, written: str) -> list[str]:
         stem = _fold(PurePosixPath(written.replace("\\", "/")).stem)
         names = self._names(folder)
@@ -93,6 +129,21 @@ class Locator:
         if self._searches > MOST_SEARCHES:
             return []
         return [name for other, found in names.items() if _alike(stem, other) for name in _images(found)]
+
+
+def _parts(written: str) -> tuple[str, ...]:
+    """The folders and the stem of a path, folded."""
+    path = PurePosixPath(written.replace("\\", "/"))
+    parts = path.with_suffix("").parts if path.suffix.lower() in IMAGE_SUFFIXES else path.parts
+    return tuple(_fold(part) for part in parts if part != "/")
+
+
+def _images_below(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in _images(sorted(names)):
+            if not name.startswith("."):
+                yield Path(folder, name)
 
 
 def _images(names: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fewshot_flair.data.cards import ManifestCard, read_card
 from fewshot_flair.data.checks import (
     BadRowsError,
     Rules,
@@ -21,14 +22,17 @@ from fewshot_flair.data.checks import (
     find_images,
     image_folder,
     parted_patients,
+    repeats,
     unlabelled_tests,
 )
+from fewshot_flair.data.marked import settle_labels
 from fewshot_flair.data.notes import remarks
 from fewshot_flair.data.reading import manifest_path, read_table
 from fewshot_flair.data.rows import ROLES, classes_of, frame_of, tidy
 from fewshot_flair.data.splits import joined_groups, patient_split
 from fewshot_flair.data.tables import SkippedRow, TableFormat
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +64,8 @@ class Manifest:
         A sentence on each thing that was guessed, merged, taken as no patient, or left out.
     split_given : bool
         False where the split was drawn by `with_split`.
+    card : ManifestCard or None
+        What ``fewshot-flair data prepare`` wrote beside it.
     """
 
     path: Path
@@ -69,6 +75,7 @@ class Manifest:
     skipped: list[SkippedRow]
     remarks: list[str] = field(default_factory=list)
     split_given: bool = True
+    card: ManifestCard | None = None
 
     @classmethod
     def read(
@@ -91,6 +98,7 @@ class Manifest:
         encoding: str | None = None,
         sheet: str | None = None,
         scale: str | None = None,
+        keep_repeats: bool = False,
     ) -> Manifest:
         """Read a CSV, TSV, Excel, OpenDocument or Parquet file, or a folder with one sub-folder a class.
 
@@ -100,7 +108,8 @@ class Manifest:
             The table; or a folder that holds ``manifest.csv``, or one sub-folder a class (inside
             ``train/`` and ``test/`` folders, if it is split).
         images : str or Path, optional
-            The folder that image paths are relative to; by default the manifest's own.
+            The folder that image paths are relative to; by default the one that the manifest's card names
+            (``fewshot-flair data prepare`` writes one), else the manifest's own.
         image_column, label_column, patient_column, eye_column, split_column, clinic_column : str
             What the columns are called; usual names (``Patient ID``, ``diagnosis``) are found without.
             Only the first is always needed; an image without a patient counts as a patient of its own.
@@ -122,6 +131,9 @@ class Manifest:
             Text encoding of the table, where it is neither UTF-8 nor UTF-16 with a mark.
         sheet : str, optional
             Sheet of a workbook, where several have the columns.
+        keep_repeats : bool
+            Keep a row that says the same of the same image as an earlier one, as protocols of papers do; else it
+            is left out, and recorded in `skipped`.
         scale : {"dr"}, optional
             State that labels are grades 0 to 4 of diabetic retinopathy; classes get their names.
 
@@ -145,7 +157,13 @@ class Manifest:
             required.add("order")
         where = manifest_path(Path(path))
         source = where.name or str(where)
+        card = read_card(where)
+        if card is not None:
+            images = card.folder(where) if images is None else images
+            classes, ordered = (card.classes, card.ordinal) if classes is None else (classes, ordered)
         table = read_table(where, TableFormat(names, frozenset(required), encoding, sheet), labels_required)
+        settled = settle_labels(table, classes, source)
+        classes = settled.classes
         if labels_required and table.rows and not any(table.columns["label"]):
             raise InputError(
                 f"{source}: no row has a label in column {label_column!r}; write the class of the photographs "
@@ -156,6 +174,14 @@ class Manifest:
         found = find_images(table, root, check_images, images is not None)
         bad = bad_rows(table, found, Rules(labels_required, classes))
         left_out = unlabelled_tests(table, bad) if labels_required else {}
+        again = {} if keep_repeats else repeats(table, found)
+        again = {i: earlier for i, earlier in again.items() if i not in bad and i not in left_out}
+        left_out |= {
+            i: SkippedRow(
+                table.rows[i], table.columns["image"][i], f"says again what row {table.rows[earlier]} says"
+            )
+            for i, earlier in again.items()
+        }
         keep = [i for i in range(len(table.rows)) if i not in bad and i not in left_out]
         frame = frame_of(table, found.paths, keep)
         wrong = sorted([*table.bad, *bad.values()], key=lambda row: row.row)
@@ -168,9 +194,13 @@ class Manifest:
         if parted:
             raise InputError(f"{source}: {parted}")
         order, ordinal = classes_of(table, keep, classes, ordered, order_column, source)
-        skipped = sorted([*wrong, *left_out.values()], key=lambda row: row.row)
-        said = remarks(table, merged, no_patient, found.renamed, len(left_out))
-        return cls(where, order, ordinal, frame, skipped, said)
+        skipped = sorted([*wrong, *settled.left_out, *left_out.values()], key=lambda row: row.row)
+        said = settled.said + remarks(table, merged, no_patient, found.renamed, len(left_out) - len(again))
+        if again:
+            said.append(f"{counted(len(again), 'row')} left out, for saying again what another row says")
+        if card is not None and card.changed(where):
+            said.append(f"{source} was changed by hand since it was prepared")
+        return cls(where, order, ordinal, frame, skipped, said, card=card)
 
     def __len__(self) -> int:
         return len(self.frame)

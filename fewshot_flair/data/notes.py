@@ -43,11 +43,15 @@ def remarks(
             f"patient NA, unknown or the like in {counted(no_patient, 'row')}: "
             "that is no patient, so each image counts as a patient of its own"
         )
-    if renamed:
-        written, name = renamed[0]
-        said.append(
-            f"{counted(len(renamed), 'image')} found under another name, the first {written!r} as {name!r}"
-        )
+    for pairs, where in (
+        ([(a, b) for a, b in renamed if _last(a) != _last(b)], "under another name"),
+        ([(a, b) for a, b in renamed if _last(a) == _last(b)], "in another folder than their path says"),
+    ):
+        if pairs:
+            first = "the first " if len(pairs) > 1 else ""
+            said.append(
+                f"{counted(len(pairs), 'image')} found {where}, {first}{pairs[0][0]!r} as {pairs[0][1]!r}"
+            )
     if unlabelled_tests:
         said.append(
             f"{counted(unlabelled_tests, 'row')} of the test or val side left out, for want of a label"
@@ -56,3 +60,7 @@ def remarks(
         kinds = ", ".join(f"{kind} ({n})" for kind, n in table.passed_over.items())
         said.append(f"passed over, as they are no images: {kinds}")
     return said
+
+
+def _last(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

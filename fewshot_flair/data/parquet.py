@@ -58,7 +58,15 @@ def _read(source: str, stored: Any, form: TableFormat) -> Table:
     table = Table([], {role: [] for role in form.names}, guessed=places.guessed)
     table.files = [] if held else None
     columns = {role: schema.names[place] for role, place in places.of.items()}
-    order = Places({role: i for i, role in enumerate(columns)}, places.guessed)
+    marks = [name for name, place in places.marks.items() if _may_mark(schema.field(place).type)]
+    n = len(columns)
+    order = Places(
+        {role: i for i, role in enumerate(columns)},
+        places.guessed,
+        {name: n + i for i, name in enumerate(marks)},
+        places.no_label,
+    )
+    columns |= {f"mark {name}": name for name in marks}
     fill(table, _records(source, stored, columns, table.files), order)
     return table
 
@@ -69,6 +77,12 @@ def _holds_images(kind: pa.DataType) -> bool:
     if types.is_struct(kind):
         return "bytes" in {kind.field(i).name for i in range(kind.num_fields)}
     return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _may_mark(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind)
 
 
 def _check_type(source: str, column: pa.Field) -> None:

@@ -22,7 +22,7 @@ SPLITS = {
 
 ALSO_CALLED = {
     "image": "image_path image_name image_file image_id filename file_name file file_path path img id_code",
-    "label": "labels class class_name diagnosis grade level target category dr_grade",
+    "label": "labels class class_name diagnosis grade level target category categories dr_grade",
     "patient_id": "patient patient_no patient_number subject subject_id",
     "eye": "laterality",
 }
@@ -30,6 +30,9 @@ ALSO_CALLED = {
 
 _NAMED = re.compile(r'[^\s",;|]')
 """Found in a cell that names a column, and in no blank line, which may hold separators and empty quotes."""
+_NO_NAME = re.compile(r"|Unnamed: \d+|index")
+"""What pandas calls a column that has no name."""
+_MARKS = {"0", "1", "0.0", "1.0", "False", "True", ""}
 SHOWN = 20
 
 
@@ -68,6 +71,10 @@ class Table:
         Where each row's image lies, where the table held the images themselves.
     passed_over : dict
         Of a folder: how many files were left out, by kind.
+    marks : dict
+        Where no column has the label: the columns that hold nothing but 0, 1 and empty cells (see `data.marked`).
+    no_label : str
+        What to tell the user where these do not say the label either.
     """
 
     rows: list[int]
@@ -76,14 +83,26 @@ class Table:
     guessed: dict[str, str] = field(default_factory=dict)
     files: list[Path] | None = None
     passed_over: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, list[str]] = field(default_factory=dict)
+    no_label: str = ""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where each role's column stands, and which of them were guessed (role to name)."""
+    """Where each role's column stands, and which of them were guessed (role to name).
+
+    Attributes
+    ----------
+    marks : dict
+        Where no column has the label: the columns of other names, which may be one a class.
+    no_label : str
+        What to tell the user where they are not.
+    """
 
     of: dict[str, int]
     guessed: dict[str, str]
+    marks: dict[str, int] = field(default_factory=dict)
+    no_label: str = ""
 
 
 def _plain(name: str) -> str:
@@ -118,9 +137,14 @@ def find_columns(source: str, header: list[str], form: TableFormat) -> Places:
                 guessed[role] = header[found[0]]
         elif role in form.required:
             missing[role] = [header[i] for i in found]
-    if missing:
+    marks = {}
+    if form.names.get("label") == "label" and missing.get("label") == []:
+        taken = {*places.values()}
+        marks = {name: i for i, name in enumerate(header) if i not in taken and not _NO_NAME.fullmatch(name)}
+    if missing and not (set(missing) == {"label"} and len(marks) > 1):
         raise InputError(_missing(source, header, form, missing))
-    return Places(places, guessed)
+    no_label = _missing(source, header, form, missing) if missing else ""
+    return Places(places, guessed, marks if no_label else {}, no_label)
 
 
 def _missing(source: str, header: list[str], form: TableFormat, missing: Mapping[str, list[str]]) -> str:
@@ -151,9 +175,17 @@ def header_of(record: list[str]) -> list[str] | None:
 
 def fill(table: Table, records: Iterable[tuple[int, list[str]]], places: Places) -> None:
     """Put records, as wide as the header, with their row numbers into a table."""
+    table.no_label = places.no_label
+    table.marks = {name: [] for name in places.marks}
     cells = [(column, places.of.get(role)) for role, column in table.columns.items()]
     for number, record in records:
         table.rows.append(number)
         for column, place in cells:
             # Labels, sides and patients come again and again: one string each saves half the memory.
             column.append("" if place is None else sys.intern(record[place].strip()))
+        for name in [*table.marks]:
+            cell = sys.intern(record[places.marks[name]].strip())
+            if cell in _MARKS:
+                table.marks[name].append(cell)
+            else:
+                del table.marks[name]

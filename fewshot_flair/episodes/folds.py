@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FOLDS", "fold_of_rows", "inseparable", "patient_folds"]
+__all__ = ["FOLDS", "flair_folds", "fold_of_rows", "inseparable", "patient_folds"]
 
 FOLDS = 5
 
@@ -59,3 +60,42 @@ def fold_of_rows(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], n
     for place, (_, held) in enumerate(parts):
         found[held] = place
     return found
+
+
+def flair_folds(
+    y: NDArray[np.int64], folds: int = FOLDS
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The folds of FLAIR's tables: rows to fit on and rows to test on, index for index as its code draws them.
+
+    Fold f shuffles the rows with Python's generator seeded with f; then of each class, in ascending order, the first
+    fifth (rounded down) is tested, and the next four fifths (rounded down) are fitted on. They are draws of their own
+    and no division of the rows: a row may be tested in several folds or in none; patients are not kept together.
+
+    Parameters
+    ----------
+    y : int array of shape (n,)
+        Class of each row, in the order of the authors' table.
+
+    Returns
+    -------
+    list of (int64 array, int64 array)
+        Training and test rows of each fold, class by class.
+
+    References
+    ----------
+    Silva-Rodríguez et al., A Foundation Language-Image Model of the Retina (FLAIR), Medical Image Analysis 99, 2025.
+    """
+    parts = []
+    for fold in range(folds):
+        order = list(range(len(y)))
+        random.Random(fold).shuffle(order)  # noqa: S311
+        shuffled = np.array(order, dtype=np.int64)
+        train, test = [], []
+        for c in np.unique(y):
+            rows = shuffled[y[shuffled] == c]
+            # as the published code computes a percentage of a whole number
+            n_test, n_train = int(20 / 100 * len(rows)), int(80 / 100 * len(rows))
+            test.append(rows[:n_test])
+            train.append(rows[n_test : n_test + n_train])
+        parts.append((np.concatenate(train), np.concatenate(test)))
+    return parts

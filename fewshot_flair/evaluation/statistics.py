@@ -7,6 +7,7 @@ question.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from fewshot_flair.evaluation.intervals import interval_over_seeds
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Ranking", "average_ranks", "overtakes", "paired_comparisons"]
+__all__ = ["Ranking", "average_ranks", "draw_columns", "overtakes", "paired_comparisons"]
 
 
 def paired_comparisons(wide: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -125,6 +126,11 @@ def average_ranks(wide: pd.DataFrame, *, higher_is_better: bool = True) -> Ranki
     return Ranking(ranks, p, pairs, len(complete))
 
 
+def draw_columns(columns: Iterable[str]) -> list[str]:
+    """The columns of results that name a draw: the seed, and the fold where there are folds."""
+    return ["fold", "seed"] if "fold" in set(columns) else ["seed"]
+
+
 def overtakes(results: pd.DataFrame, metric: str, reference: str = "zero-shot") -> dict[str, int | None]:
     """The fewest shots from which an adapter stays above `reference`.
 
@@ -137,8 +143,9 @@ def overtakes(results: pd.DataFrame, metric: str, reference: str = "zero-shot") 
         Columns ``adapter``, ``shots``, ``seed`` and `metric`, of one data set and scenario.
     """
     found: dict[str, int | None] = {}
+    draws = draw_columns(results.columns)
     wide = {
-        shots: results[results["shots"] == shots].pivot(index="seed", columns="adapter", values=metric)
+        shots: results[results["shots"] == shots].pivot(index=draws, columns="adapter", values=metric)
         for shots in sorted(results["shots"].unique(), reverse=True)
     }
     for adapter in dict.fromkeys(results["adapter"]):

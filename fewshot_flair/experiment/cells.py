@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from fewshot_flair import __version__
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.code import code_digest
+from fewshot_flair.experiment.design import FLAIR_2025
 from fewshot_flair.experiment.draws import draw
 from fewshot_flair.experiment.grid import scenario_label
+from fewshot_flair.experiment.measured import Measured, over_folds, repeated
 from fewshot_flair.experiment.results import FORMAT, CellResult
-from fewshot_flair.experiment.scoring import evaluate_adapter, noisy_labels
+from fewshot_flair.experiment.scoring import measure_adapter, noisy_labels
 from fewshot_flair.experiment.sets import measure_sets, where_it_ends
 from fewshot_flair.experiment.spec import usable_adapters
 
@@ -97,6 +99,8 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
         "prior": cell.prior,
         "conformal": [vars(each) for each in study.conformal],
     }
+    if study.feature_augmentation or study.test_augmentation:
+        parts["augmentation"] = [study.feature_augmentation, study.test_augmentation]
     if study.calibrate:
         parts["calibrate"] = True
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
@@ -156,29 +160,44 @@ def compute(task: Task) -> CellResult:
     from fewshot_flair.adapters import get_adapter_class
     from fewshot_flair.adapters.threads import one_thread
 
+    with one_thread():  # several round otherwise, and results must not depend on how many cores there are
+        if not task.clinic.fold_rows:
+            found = _measured(task, task.clinic).result()
+        elif task.study.protocol == FLAIR_2025 and not get_adapter_class(task.cell.adapter.name).needs_shots:
+            # as the paper tests zero-shot: on every row, whatever the fold
+            found = repeated(_measured(task, task.clinic), len(task.clinic.fold_rows))
+        else:
+            found = over_folds([_measured(task, fold) for fold in task.clinic.folds])
+    found = found.named(task.cell.names)
+    found.write(task.path)
+    return found
+
+
+def _measured(task: Task, clinic: Clinic) -> Measured:
+    """A cell on a clinic, or on one of its folds."""
+    from fewshot_flair.adapters import get_adapter_class
+
     cell = task.cell
     free = get_adapter_class(cell.adapter.name).uses_unlabeled
-    episodes = draw(task.study, task.clinic, cell.scenario, cell.shots, unlabelled=free)
-    with one_thread():  # several round otherwise, and results must not depend on how many cores there are
-        found = evaluate_adapter(
-            task.clinic,
-            cell.adapter,
-            episodes,
-            label_noise=cell.label_noise,
-            prior=cell.prior,
-            device=task.device,
-            calibrate=task.study.calibrate,
-        ).named(cell.names)
+    episodes = draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=free)
+    found = measure_adapter(
+        clinic,
+        cell.adapter,
+        episodes,
+        label_noise=cell.label_noise,
+        prior=cell.prior,
+        device=task.device,
+        calibrate=task.study.calibrate,
+    )
     found.notes.extend(_fewer(episodes, task.study.unlabelled_on(cell.data) if free else None))
     if task.study.conformal:
-        labels = noisy_labels(task.clinic, episodes, cell.label_noise)
-        rows, notes = measure_sets(task.clinic, cell.adapter, episodes, labels, task.study.conformal)
+        labels = noisy_labels(clinic, episodes, cell.label_noise)
+        rows, notes = measure_sets(clinic, cell.adapter, episodes, labels, task.study.conformal)
         found.sets.extend(rows)
         if rows:
             data = next(data for data in task.study.data if data.name == cell.data)
-            notes += where_it_ends(data, task.clinic, scenario_label(cell.scenario), episodes)
+            notes += where_it_ends(data, clinic, scenario_label(cell.scenario), episodes)
         found.notes.extend(notes)
-    found.write(task.path)
     return found
 
 

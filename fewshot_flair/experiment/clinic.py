@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.adapters import Adapter
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.spec import AdapterSpec
     from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["Clinic", "Rows", "check_classes", "check_sides", "joined", "kind_at_hand"]
+__all__ = ["Clinic", "Rows", "check_classes", "check_sides", "joined", "kind_at_hand", "pool_of_tested"]
 
 KEPT_BYTES = 256 * 2**20
 """Features of a side up to this size are read once and kept in memory."""
@@ -40,6 +42,8 @@ class Rows:
         As the manifest writes them; an image without a patient counts as a patient of its own.
     keys : list of n str
         What the image is: the digest of its bytes.
+    copies : tuple of FeatureBank
+        Banks of augmented copies of the images, where there are some: to be fitted on, or tested on, instead.
     """
 
     y: NDArray[np.int64]
@@ -48,6 +52,7 @@ class Rows:
     clinics: list[str]
     keys: list[str]
     bank: FeatureBank
+    copies: tuple[FeatureBank, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -66,6 +71,10 @@ class Rows:
             keys = [self.keys[i] for i in rows]
         return self.bank.read(keys, kind)
 
+    def of_copies(self) -> list[Rows]:
+        """The same rows with the features of each augmented copy; without copies just these."""
+        return [replace(self, bank=bank, copies=()) for bank in self.copies] or [self]
+
     def chunks(self, size: int = 16_384) -> Iterator[slice]:
         """Slices that cover all rows, `size` at a time, so that memory stays bounded."""
         for start in range(0, len(self), size):
@@ -77,13 +86,17 @@ class Rows:
         content = json.dumps([self.keys, self.y.tolist(), self.patients, self.clinics], ensure_ascii=False)
         return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
+    def unlabelled(self) -> Rows:
+        """The same rows without their labels."""
+        return replace(self, y=np.full(len(self), -1, dtype=np.int64))
+
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """The given rows, in the given order."""
         pick = [int(i) for i in rows]
         images, patients, clinics, keys = (
             [values[i] for i in pick] for values in (self.images, self.patients, self.clinics, self.keys)
         )
-        return Rows(self.y[rows], images, patients, clinics, keys, self.bank)
+        return Rows(self.y[rows], images, patients, clinics, keys, self.bank, self.copies)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -114,11 +127,15 @@ class Clinic:
     ordinal : bool
         Whether the classes are ordered grades.
     pool : Rows or None
-        Rows without labels, which adapters that can (`uses_unlabeled`) learn from.
+        Rows without labels, which adapters that can (`uses_unlabeled`) learn from; the test rows themselves where
+        ``provenance.transductive``.
     text : TextPrototypes or None
         None where the encoder has no text tower.
     tower : Encoder or None
         The encoder itself, for adapters that learn through its text tower; loaded when first used.
+    fold_rows : tuple of (int64 array, int64 array)
+        Where a study makes folds: the places of each fold's training and test rows. `train` and `test` are then both
+        all labelled rows.
     """
 
     name: str
@@ -131,6 +148,17 @@ class Clinic:
     text: TextPrototypes | None
     tower: Encoder | None
     provenance: Provenance
+    fold_rows: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...] = ()
+
+    @cached_property
+    def folds(self) -> list[Clinic]:
+        """The clinic of each fold, whose sides are its rows; empty where there are none."""
+        made = []
+        for train, test in self.fold_rows:
+            tested = self.test.take(test)
+            pool = tested.unlabelled() if self.provenance.transductive else self.pool
+            made.append(replace(self, train=self.train.take(train), test=tested, pool=pool, fold_rows=()))
+        return made
 
     @property
     def title(self) -> str:
@@ -146,6 +174,7 @@ class Clinic:
             "" if self.pool is None else self.pool.digest,
             *self.classes,
             str(self.ordinal),
+            *(str([train.tolist(), test.tolist()]) for train, test in self.fold_rows),
             self.provenance.encoder.fingerprint_id,
             self.provenance.text_digest,
             *([self.train.bank.source.fingerprint_id] if "local" in self.feature_dims else []),
@@ -194,6 +223,20 @@ def kind_at_hand(wanted: str, feature_dims: Mapping[str, int]) -> str:
     return wanted if wanted in feature_dims else next(iter(feature_dims))
 
 
+def pool_of_tested(test: Rows, others: int = 0) -> tuple[Rows, list[str]]:
+    """The test rows as a pool without labels, and what must be said of it; `others` had no label and are left out."""
+    said = [
+        f"transductive: adapters that learn from photographs without labels learn from the {len(test)} test "
+        "photographs, without their labels, so their figures are of photographs that they have seen, and the sets and "
+        "thresholds of saved adapters promise nothing for these"
+    ]
+    if others:
+        said.append(
+            f"{counted(others, 'image')} without a label left out, as the test photographs are the pool"
+        )
+    return test.unlabelled(), said
+
+
 def check_classes(classes: Sequence[str]) -> None:
     """Raise where there is nothing to tell apart."""
     if len(classes) < 2:
@@ -224,6 +267,6 @@ def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> N
     ]
     if twice:
         raise InputError(
-            f"{len(twice)} photographs are in training and in test under two names: {'; '.join(twice)}; remove one "
-            "of each, or go on without the training ones (--on-leak drop-train)"
+            f"{counted(len(twice), 'photograph', 'is', 'are')} in training and in test under two names: "
+            f"{'; '.join(twice)}; remove one of each, or go on without the training ones (--on-leak drop-train)"
         )

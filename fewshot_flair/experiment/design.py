@@ -10,17 +10,20 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.grid import Cell, scenario_label
+from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.files import read_toml
 from fewshot_flair.images.tiles import Tiles
 
-__all__ = ["DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
+__all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
+
+FLAIR_2025 = "flair-2025"
+"""The protocol of FLAIR's tables: zero-shot on every row, other adapters over five folds of the rows as they come."""
 
 MOST_CELLS = 100_000
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Shots = Annotated[int, Field(ge=1, le=10**9)]
+Shots = Annotated[int, Field(ge=1, le=ALL_SHOTS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Short = Annotated[str, Field(max_length=1000)]
 
@@ -40,6 +43,8 @@ class DataSet(_Strict):
         Another manifest to test on (its test rows, or all where it has no split), and its folder of images.
     pool, pool_images : str, optional
         A manifest or folder of photographs without labels, beside the rows of `manifest` that have none.
+    transductive : bool
+        The test photographs, without their labels, are the pool: adapters that can learn from them. Not with `pool`.
     other_patients : bool
         The patients of `test_on` are other people even where identifiers agree.
     on_leak : {"refuse", "drop-train"}
@@ -57,6 +62,7 @@ class DataSet(_Strict):
     test_images: str | None = None
     pool: str | None = None
     pool_images: str | None = None
+    transductive: bool = False
     classes: list[str] | None = None
     ordered: bool = False
     image_column: str = "image"
@@ -73,6 +79,14 @@ class DataSet(_Strict):
     unlabelled: int | None = Field(default=None, ge=0)
     source: str | None = None
     licence: str | None = None
+
+    @model_validator(mode="after")
+    def _one_pool(self) -> DataSet:
+        if self.transductive and self.pool is not None:
+            raise ValueError(
+                "transductive learns from the test photographs and pool names others; give one of the two"
+            )
+        return self
 
 
 class EncoderChoice(_Strict):
@@ -169,6 +183,14 @@ class Study(_Strict):
 
     Attributes
     ----------
+    shots : list of int
+        Shots a class; ``"all"`` takes every training image (``ALL_SHOTS``).
+    folds : int, optional
+        Sides are made anew of all labelled rows, so many times, each row tested once: no patient and no photograph is
+        parted. ``protocol = "flair-2025"`` makes the five folds of FLAIR's tables instead.
+    feature_augmentation, test_augmentation : int
+        Augmented copies of each photograph that adapters are fitted on instead of it, and over whose logits test
+        answers are averaged (FLAIR's ``fta`` and ``tta`` take 20); 0 for none.
     seeds : list of int
         Support sets are drawn for each; a number n in the file means 0 … n − 1.
     scenarios : list of str or dict
@@ -180,8 +202,8 @@ class Study(_Strict):
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str
-        ``"expert"`` (the dictionary's descriptions), ``"names"`` (class names alone) or a TOML file of
-        ``"class" = ["description", ...]``.
+        ``"expert"`` (the dictionary's descriptions), ``"names"`` (class names alone) or a TOML or JSON file (see
+        `read_prompts`).
     prior : list
         Correction of the test prevalence: ``"none"``, ``"known"`` (the test set's own prevalence) or
         ``"estimated"`` (from unlabelled test images, by expectation maximisation).
@@ -216,6 +238,9 @@ class Study(_Strict):
     scenarios: list[str | dict[str, Any]] = Field(default=["standard"], min_length=1)
     seeds: list[Seed] = Field(default=list(range(20)), min_length=1, max_length=100_000)
     protocol: str = "fewshot-flair"
+    folds: int | None = Field(default=None, ge=2, le=100)
+    feature_augmentation: int = Field(default=0, ge=0, le=1000)
+    test_augmentation: int = Field(default=0, ge=0, le=1000)
     unit: Literal["image", "patient"] = "image"
     allow_fewer: bool = False
     prompts: list[str] = Field(default=["expert"], min_length=1)
@@ -229,6 +254,33 @@ class Study(_Strict):
     published: str | None = None
     folder: Path = Path()
     text: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folds_of_the_protocol(cls, entries: Any) -> Any:
+        if isinstance(entries, dict) and entries.get("protocol") == FLAIR_2025:
+            if entries.get("folds") not in (None, 5):
+                raise ValueError(
+                    f"protocol {FLAIR_2025} has five folds, not {entries['folds']}; leave folds out"
+                )
+            return {"shots": ["all"], "seeds": 1, "folds": 5} | entries
+        return entries
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, value: str) -> str:
+        from fewshot_flair.episodes.sampler import PROTOCOLS
+
+        if value not in (*PROTOCOLS, FLAIR_2025):
+            raise ValueError(
+                f"no sampling protocol {value!r}; there are {', '.join((*PROTOCOLS, FLAIR_2025))}"
+            )
+        return value
+
+    @field_validator("shots", mode="before")
+    @classmethod
+    def _all_shots(cls, value: Any) -> Any:
+        return [ALL_SHOTS if each == "all" else each for each in value] if isinstance(value, list) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -337,6 +389,7 @@ class Study(_Strict):
         adapters: Sequence[str] = (),
         shots: Sequence[int] = (),
         seeds: int | None = None,
+        prompts: Sequence[str] = (),
         table: Mapping[str, Any] | None = None,
     ) -> Study:
         """The same study on other data, or a cut of it; what is empty stays.
@@ -345,6 +398,8 @@ class Study(_Strict):
         ----------
         on : sequence of str
             Manifests (relative to where one is, not to the study's file), or "demo".
+        prompts : sequence of str
+            As `Study.prompts`; files are relative to where one is.
         table : mapping, optional
             Further entries of `DataSet` for the manifests of `on`: classes, encoding, names of columns;
             ``ordered`` is for all data sets.
@@ -368,6 +423,9 @@ class Study(_Strict):
             entries["shots"] = list(shots)
         if seeds is not None:
             entries["seeds"] = seeds
+        if prompts:
+            # where one is a file, and not the study's
+            entries["prompts"] = [p if p in ("expert", "names") else str(Path(p).resolve()) for p in prompts]
         return type(self).from_dict(entries)
 
     def cells(self) -> Iterator[Cell]:

@@ -14,6 +14,8 @@ from fewshot_flair.data.labels import misspelling_hints
 from fewshot_flair.episodes import Episodes, EpisodeSampler, create_scenario
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import check_classes
+from fewshot_flair.experiment.design import FLAIR_2025
+from fewshot_flair.experiment.grid import ALL_SHOTS
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
@@ -34,20 +36,25 @@ def sampler_of(
 ) -> EpisodeSampler:
     """The study's sampler for a setting."""
     described = create_scenario(scenario, classes, y_test)
-    return EpisodeSampler(shots, described, protocol=study.protocol, allow_fewer=study.allow_fewer)
+    fewer = study.allow_fewer or shots == ALL_SHOTS
+    # the protocol of FLAIR's tables draws nothing: its folds are the draw
+    protocol = "fewshot-flair" if study.protocol == FLAIR_2025 else study.protocol
+    return EpisodeSampler(shots, described, protocol=protocol, allow_fewer=fewer)
 
 
 def check_draws(study: Study, name: str, sources: Sources) -> None:
     """Raise where a class has too few images for a setting, before anything is encoded."""
     train, test = sources.train, sources.test
     check_classes(train.classes)
+    # of folds the first stands for all
+    y = train.y[sources.folds[0][0]] if sources.folds else train.y
     if study.unit == "patient":
         return  # the draw itself tells of patients
     for scenario in study.scenarios:
         for shots in study.shots:
             try:
                 sampler_of(study, scenario, shots, train.classes, test.y).sample_many(
-                    train.y, study.seeds[:1], classes=train.classes
+                    y, study.seeds[:1], classes=train.classes
                 )
             except InputError as error:
                 counts = Counter([*train.frame["label"], *test.frame["label"]])

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, joined
+from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined, pool_of_tested
 from fewshot_flair.experiment.design import DataSet, EncoderChoice
+from fewshot_flair.experiment.pretrained import known_set, pretrained_on
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features
 from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
+from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     from fewshot_flair.bank import Extraction, FeatureBank
@@ -35,12 +38,16 @@ class Encoding:
         Folder of the feature banks.
     batch_size, workers : int, optional
         Images a forward pass, threads that prepare images.
+    train_copies, test_copies : int
+        Augmented copies of the training and of the test photographs that are encoded too.
     """
 
     cache: Path | None = None
     device: str = "cpu"
     batch_size: int | None = None
     workers: int | None = None
+    train_copies: int = 0
+    test_copies: int = 0
     loaded: dict[EncoderChoice, Encoder] = field(default_factory=dict, compare=False)
 
     def encoder(self, choice: EncoderChoice) -> Encoder:
@@ -105,21 +112,47 @@ def encode(
             data.test_clinics,
         ),
     }
-    pool, remarks = _pool(sources, done, bank, sides["test"])
-    check_sides(data.name, train.classes, sides["train"], sides["test"])
+    sides = {
+        side: replace(rows, copies=_copies(manifest, encoder, how, n, data, progress)) if n else rows
+        for (side, rows), manifest, n in zip(
+            sides.items(), (train, test), (how.train_copies, how.test_copies), strict=True
+        )
+    }
+    pool: Rows | None
+    if data.transductive:
+        pool, remarks = pool_of_tested(sides["test"], sum(map(len, sources.pools)))
+    else:
+        pool, remarks = _pool(sources, done, bank, sides["test"])
+    if sources.folds:
+        check_classes(train.classes)
+    else:
+        check_sides(data.name, train.classes, sides["train"], sides["test"])
+    if how.train_copies:
+        remarks.append(
+            f"adapters are fitted on {how.train_copies} augmented copies of each photograph, not on it"
+        )
+    if how.test_copies:
+        remarks.append(
+            f"test answers are means of the logits over {how.test_copies} augmented copies of a photograph"
+        )
+    known, how_known = known_set(data, test)
+    remarks += pretrained_on(known, how_known, encoder.name)
     skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
     return Clinic(
         data.name, train.classes, train.ordinal, sides["train"], sides["test"], pool,
         bank.feature_dims, None, encoder if encoder.has_text else None,
         Provenance(
             data=data.name,
+            known_set=known.name if known is not None else "",
             prompts="",
             rendered=sources.rendered,
             brought=False,
             split_given=sources.split_given,
             train=_side(train, sides["train"], train.classes),
             test=_side(test, sides["test"], train.classes),
-            pool=None if pool is None else _side(sources.pools[0], pool, train.classes),
+            pool=None
+            if pool is None
+            else _side(test if data.transductive else sources.pools[0], pool, train.classes),
             encoder=EncoderMade(
                 name=choice.name, fingerprint_id=encoder.fingerprint_id, fingerprint=dict(encoder.fingerprint)
             ),
@@ -132,7 +165,10 @@ def encode(
             text_digest=text_digest(None),
             skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
             remarks=sources.remarks + remarks,
+            folds=len(sources.folds),
+            transductive=data.transductive,
         ),
+        _known_rows(sources, train, done),
     )  # fmt: skip
 
 
@@ -192,6 +228,39 @@ def check_choice(data: DataSet, choice: EncoderChoice) -> None:
         )
 
 
+def _copies(
+    manifest: Manifest, encoder: Encoder, how: Encoding, n: int, data: DataSet, progress: Any
+) -> tuple[FeatureBank, ...]:
+    """The banks of so many augmented copies of a side's photographs, filled."""
+    from fewshot_flair.bank import FeatureBank, extract
+    from fewshot_flair.encoders.augmented import AugmentedEncoder
+
+    banks = []
+    for copy in range(n):
+        changed = AugmentedEncoder(encoder, copy)
+        bank = FeatureBank.open(how.cache, changed)
+        extract(
+            manifest,
+            changed,
+            bank,
+            batch_size=how.batch_size,
+            workers=how.workers,
+            progress=progress,
+            skip_bad=data.skip_bad,
+        )
+        banks.append(bank)
+    return tuple(banks)
+
+
+def _known_rows(
+    sources: Sources, manifest: Manifest, done: Extraction
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """The folds' rows, counted through those that could be encoded."""
+    known = np.array([str(path) in done.keys for path in manifest.frame["path"]], dtype=bool)
+    place = np.cumsum(known) - 1
+    return tuple((place[train[known[train]]], place[test[known[test]]]) for train, test in sources.folds)
+
+
 def _rows(manifest: Manifest, done: Extraction, bank: FeatureBank, prefix: str = "") -> Rows:
     frame = manifest.frame
     known = np.array([str(path) in done.keys for path in frame["path"]], dtype=bool)
@@ -221,10 +290,13 @@ def _pool(sources: Sources, done: Extraction, bank: FeatureBank, test: Rows) -> 
         for i, (patient, key) in enumerate(zip(pool.patients, pool.keys, strict=True))
         if patient not in tested and key not in keys
     ]
-    said = [f"{len(kept)} images without a label are the pool: adapters that can learn from them"]
-    if len(kept) < len(pool):
+    n, left = len(kept), len(pool) - len(kept)
+    images = f"{counted(n, 'image')} without a label {agreeing(n, 'is', 'are')} the pool"
+    said = [f"{images}: adapters that can learn from {agreeing(n, 'it', 'them')}"]
+    if left:
         said.append(
-            f"{len(pool) - len(kept)} images without a label are of test patients and were left out of the pool"
+            f"{counted(left, 'image')} without a label {agreeing(left, 'is', 'are')} of test patients and "
+            f"{agreeing(left, 'was', 'were')} left out of the pool"
         )
     return (pool.take(np.array(kept, dtype=np.int64)) if kept else None), said
 

@@ -20,7 +20,7 @@ from fewshot_flair.files import digest_of, replace_file, sha256, write_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fewshot_flair.experiment.clinic import Clinic
+    from fewshot_flair.experiment.clinic import Clinic, Rows
 
 __all__ = ["check_out", "folder_name", "splits_table", "versions", "write_tables", "writing"]
 
@@ -109,14 +109,23 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def splits_table(clinics: Iterable[Clinic]) -> pd.DataFrame:
-    """Which photograph is on which side: ``image``, ``label``, ``patient_id``, ``split``, ``data``, ``key``."""
+    """Which photograph is on which side: ``image``, ``label``, ``patient_id``, ``split``, ``data``, ``key``.
+
+    With folds a row a fold and photograph, and the column ``fold``.
+    """
     import pandas as pd
 
     tables = []
     for clinic in {clinic.name: clinic for clinic in clinics}.values():
-        for side in ("train", "test", "pool"):
-            if (rows := getattr(clinic, side)) is None:
-                continue
+        sides: list[tuple[str, Rows, int | None]] = [
+            (side, rows, fold)
+            for fold, part in enumerate(clinic.folds)
+            for side, rows in (("train", part.train), ("test", part.test))
+        ]
+        sides = sides or [("train", clinic.train, None), ("test", clinic.test, None)]
+        # each photograph once: where the test rows are the pool too, they are told as test rows
+        pool = None if clinic.provenance.transductive else clinic.pool
+        for side, rows, fold in [*sides, *([("pool", pool, None)] if pool is not None else [])]:
             own = [patient.startswith("image ") for patient in rows.patients]
             tables.append(
                 pd.DataFrame(
@@ -130,6 +139,7 @@ def splits_table(clinics: Iterable[Clinic]) -> pd.DataFrame:
                         "data": clinic.name,
                         "key": rows.keys,
                     }
+                    | ({"fold": fold} if clinic.fold_rows else {})
                 )
             )
     return pd.concat(tables, ignore_index=True)

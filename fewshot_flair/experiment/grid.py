@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fewshot_flair.evaluation.statistics import draw_columns
 from fewshot_flair.experiment.spec import AdapterSpec
+from fewshot_flair.words import counted
 
-__all__ = ["SETTING", "Cell", "scenario_label"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "ALL_SHOTS",
+    "SETTING",
+    "Cell",
+    "draws_text",
+    "n_draws",
+    "scenario_label",
+    "shots_text",
+    "shots_texts",
+]
+
+ALL_SHOTS = 10**9
+"""What stands for every training image there is: ``"all"`` of a study's shots."""
 
 SETTING = ["data", "encoder", "prompts", "scenario", "label_noise", "prior", "shots"]
 """The columns that name a setting; with ``adapter`` they name a cell, with ``seed`` a row."""
@@ -49,3 +67,29 @@ def scenario_label(scenario: str | dict[str, Any]) -> str:
     settings = {key: value for key, value in scenario.items() if key not in ("kind", "label")}
     default = f"{scenario.get('kind', '?')}({', '.join(f'{k}={v}' for k, v in settings.items())})"
     return str(scenario.get("label", default))
+
+
+def shots_text(shots: int, *, alone: bool = False) -> str:
+    """A number of shots in words: ``16 shots``, ``all images``; or, alone, ``16`` and ``all``."""
+    if shots == ALL_SHOTS:
+        return "all" if alone else "all training images"
+    return str(shots) if alone else counted(shots, "shot")
+
+
+def shots_texts(shots: Iterable[int]) -> str:
+    """Several numbers of shots in words: ``1, 4, all shots``."""
+    words = [shots_text(k, alone=True) for k in sorted(shots)]
+    return f"{', '.join(words)} {'shot' if words == ['1'] else 'images' if words == ['all'] else 'shots'}"
+
+
+def n_draws(rows: pd.DataFrame) -> int:
+    """How many draws results are over, all folds together."""
+    return len(rows[draw_columns(rows.columns)].drop_duplicates())
+
+
+def draws_text(rows: pd.DataFrame) -> str:
+    """What results are over, in words: ``20 support-set draws``, ``5 folds``, ``5 folds of 20 draws``."""
+    if "fold" not in rows.columns:
+        return counted(rows["seed"].nunique(), "support-set draw")
+    folds, seeds = counted(rows["fold"].nunique(), "fold"), rows["seed"].nunique()
+    return folds if seeds == 1 else f"{folds} of {counted(seeds, 'draw')}"

@@ -15,12 +15,13 @@ from fewshot_flair.bank.source import FeatureSource, differences
 from fewshot_flair.data.grades import is_known_order
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides
+from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, pool_of_tested
 from fewshot_flair.experiment.design import DataSet
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, side_of
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.text.prompts import text_digest
 from fewshot_flair.text.prototypes import TextPrototypes
+from fewshot_flair.words import counted
 
 __all__ = ["imported_clinic", "made_by", "row_names"]
 
@@ -61,6 +62,15 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
         sides |= {"train": whole.take(np.flatnonzero(~test)), "test": whole.take(np.flatnonzero(test))}
         files["test"] = files["train"]
     check_sides(data.name, classes, sides["train"], sides["test"])
+    if data.transductive:
+        sides["pool"], remarks = pool_of_tested(sides["test"])
+        files["pool"] = files["test"]
+    else:
+        remarks = (
+            [f"the pool: {counted(len(sides['pool']), 'row')} of {files['pool'].name}"]
+            if "pool" in sides
+            else []
+        )
     text = found["train"].text
     dims = dict(found["train"].bank.feature_dims)
     pool = sides.get("pool")
@@ -93,7 +103,8 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
             has_text=text is not None,
             text_digest=text_digest(text),
             skipped=[],
-            remarks=[] if pool is None else [f"{len(pool)} rows of {files['pool'].name} are the pool"],
+            remarks=remarks,
+            transductive=data.transductive,
         ),
     )  # fmt: skip
 

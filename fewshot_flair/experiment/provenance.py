@@ -63,6 +63,8 @@ class Provenance(_Record):
     ----------
     data, prompts : str
         Names of the data set and of the prompts.
+    known_set : str
+        Name of the public data set that is tested on, in the register; empty where it is none of them.
     rendered : bool
         Whether the photographs were drawn by a program.
     brought : bool
@@ -71,6 +73,8 @@ class Provenance(_Record):
         Whether the table says who is tested on, or the split was drawn here.
     pool : Side or None
         Photographs without labels that adapters may learn from.
+    transductive : bool
+        Whether these are the test photographs themselves.
     encoded, from_bank : int
         Images encoded now, and images whose features were there.
     twins : list of (str, str)
@@ -79,12 +83,16 @@ class Provenance(_Record):
         What each class says to the text tower; empty without one, or where features brought their prototypes.
     text_digest : str
         Hex sha256 of the prototypes.
+    folds : int
+        How many divisions of the rows into two sides there are; 0 where the sides are fixed. With folds both sides are
+        all labelled rows.
     remarks : list of str
         What was merged, guessed or left out, in sentences.
     """
 
     data: str
     prompts: str
+    known_set: str = ""
     rendered: bool
     brought: bool
     split_given: bool
@@ -101,6 +109,8 @@ class Provenance(_Record):
     text_digest: str
     skipped: list[SkippedImage]
     remarks: list[str]
+    folds: int = 0
+    transductive: bool = False
 
     @property
     def names_patients(self) -> bool:

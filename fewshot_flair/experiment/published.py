@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.grid import SETTING
-from fewshot_flair.files import read_json
+from fewshot_flair.files import digest_of, read_json
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.provenance import Provenance
 
 __all__ = ["read_published", "unmet_needs"]
 
-NEEDS = {"encoders", "protocol", "prompts", "seeds"}
+NEEDS = {"encoders", "images", "protocol", "prompts", "seeds"}
 
 
 def read_published(path: Path) -> dict[str, Any]:
     """Read published numbers: ``source``, ``needs`` and ``rows`` of setting columns, ``metric`` and ``value``.
 
     ``needs`` says under which settings of a study a measured number may stand beside a published one: the names
-    of ``encoders``, the ``protocol`` of the draws, how many ``seeds``, and ``prompts = "file"`` where class names
-    or the dictionary's descriptions are not what the paper used.
+    of ``encoders``, the ``protocol`` of the draws, how many ``seeds``, how many ``images`` each data set has on both
+    sides together, and ``prompts``, the digest of what the paper's classes say, by data set (`digest_of` of the
+    descriptions by class).
 
     Raises
     ------
@@ -61,12 +63,23 @@ def unmet_needs(needs: dict[str, Any], study: dict[str, Any], clinics: Sequence[
     others = sorted({clinic.encoder.name for clinic in encoded} - set(needs.get("encoders", [])))
     if "encoders" in needs and others:
         reasons.append(f"the encoder is {', '.join(others)}, not {' or '.join(needs['encoders'])}")
-    if needs.get("prompts") == "file":
-        own = sorted({clinic.prompts for clinic in encoded} & {"expert", "names"})
-        if own:
-            reasons.append(f'the prompts are {", ".join(own)}, not the paper\'s (prompts = ["FILE.toml"])')
+    paper = needs.get("prompts", {})
+    own = [
+        each for each in encoded if each.data in paper and digest_of(each.descriptions) != paper[each.data]
+    ]
+    if own:
+        words = ", ".join(dict.fromkeys(each.prompts for each in own))
+        reasons.append(
+            f"the prompts are {words}, not the paper's (`fewshot-flair data prompts CLONE` writes those, and --prompts "
+            "takes them)"
+        )
+    for each in encoded:
+        wanted = needs.get("images", {}).get(each.data)
+        n = each.train.images if each.folds else each.train.images + each.test.images
+        if wanted is not None and n != wanted:
+            reasons.append(f"{each.data} has {n:,} images here, not {wanted:,}")
     if study["protocol"] != needs.get("protocol", study["protocol"]):
         reasons.append(f"the draws are of protocol {study['protocol']}, not {needs['protocol']}")
     if len(study["seeds"]) != needs.get("seeds", len(study["seeds"])):
-        reasons.append(f"there are {len(study['seeds'])} draws, not {needs['seeds']}")
+        reasons.append(f"it has {counted(len(study['seeds']), 'draw')}, not {needs['seeds']}")
     return reasons

@@ -12,13 +12,13 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
 from fewshot_flair.experiment.clinic import Clinic
 from fewshot_flair.experiment.decisions import check_decision
-from fewshot_flair.experiment.design import DataSet, EncoderChoice, Study
+from fewshot_flair.experiment.design import FLAIR_2025, DataSet, EncoderChoice, Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
 from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
-from fewshot_flair.experiment.sources import Sources, holds_features, read_sources
+from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources
 from fewshot_flair.experiment.spec import usable_adapters
 from fewshot_flair.text.prompts import read_prompts
 
@@ -115,7 +115,14 @@ def run_study(
     if earlier := check_out(out, [data.name for data in study.data], replace=study.save):
         told.say(earlier)
     published = _check(study)
-    how = Encoding(Path(cache) if cache else None, device, batch_size, workers)
+    how = Encoding(
+        Path(cache) if cache else None,
+        device,
+        batch_size,
+        workers,
+        train_copies=study.feature_augmentation,
+        test_copies=study.test_augmentation,
+    )
     clinics = load_clinics(study, how, told)
     if study.save:
         for clinic in clinics.values():
@@ -150,9 +157,7 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
         check_choice(data, choice)
     with told.rendering() as progress:
         sources = {
-            data.name: None
-            if holds_features(data.manifest)
-            else read_sources(data, study.folder, progress, how.cache)
+            data.name: None if holds_features(data.manifest) else _read(study, data, progress, how)
             for data in study.data
         }
     for name, read in sources.items():
@@ -171,6 +176,13 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
     return clinics
 
 
+def _read(study: Study, data: DataSet, progress: Any, how: Encoding) -> Sources:
+    if study.folds is None:
+        return read_sources(data, study.folder, progress, how.cache)
+    published = study.protocol == FLAIR_2025
+    return read_folded(data, study.folds, study.folder, progress, how.cache, published=published)
+
+
 def _encoded(
     study: Study,
     data: DataSet,
@@ -180,6 +192,10 @@ def _encoded(
     told: Steps,
 ) -> Clinic:
     if sources is None:
+        if study.folds is not None:
+            raise InputError(
+                f"data set {data.name}: folds are made of photographs; files of features keep their sides"
+            )
         return imported_clinic(data, study.folder, how.cache)
     from fewshot_flair.adapters import get_adapter_class
 
@@ -214,6 +230,21 @@ def _check(study: Study) -> dict[str, Any] | None:
         raise InputError(
             "adapters are saved for one data set, one encoder and one kind of prompts; leave save out, or make "
             "several studies of this one"
+        )
+    augmented = study.feature_augmentation or study.test_augmentation
+    if augmented and (study.save or study.conformal or study.calibrate):
+        raise InputError(
+            "feature_augmentation and test_augmentation go with the metrics of draws alone; leave them out, or save, "
+            "conformal and calibrate"
+        )
+    if augmented and any(holds_features(data.manifest) for data in study.data):
+        raise InputError(
+            "files of features have no augmented copies; leave feature_augmentation and test_augmentation out"
+        )
+    if study.save and study.folds is not None:
+        raise InputError(
+            "adapters are saved for one training side, and folds make several; leave save or folds out (adapt saves, "
+            f"so protocol {FLAIR_2025} is for `fewshot-flair study`)"
         )
     return read_published(study.folder / study.published) if study.published else None
 

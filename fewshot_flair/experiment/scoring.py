@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.experiment.calibrating import draw_temperatures
-from fewshot_flair.experiment.results import CellResult
+from fewshot_flair.experiment.measured import Measured
+from fewshot_flair.experiment.results import BY_PATIENT, CellResult
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["evaluate_adapter", "noisy_labels"]
+__all__ = ["evaluate_adapter", "measure_adapter", "noisy_labels"]
 
 CALIBRATED = ("brier_score", "expected_calibration_error")
 """What is measured after a temperature too, on request."""
@@ -28,7 +30,18 @@ _warm: set[str] = set()
 """Adapters that this process has fitted before."""
 
 
-def evaluate_adapter(
+def evaluate_adapter(clinic: Clinic, spec: AdapterSpec, episodes: Episodes, **settings: Any) -> CellResult:
+    """Fit `spec` on every episode of the clinic's training rows and score it on its test rows.
+
+    Parameters
+    ----------
+    settings
+        Those of `measure_adapter`.
+    """
+    return measure_adapter(clinic, spec, episodes, **settings).result()
+
+
+def measure_adapter(
     clinic: Clinic,
     spec: AdapterSpec,
     episodes: Episodes,
@@ -37,7 +50,7 @@ def evaluate_adapter(
     prior: str = "none",
     calibrate: bool = False,
     device: str = "cpu",
-) -> CellResult:
+) -> Measured:
     """Fit `spec` on every episode of the clinic's training rows and score it on its test rows.
 
     Parameters
@@ -62,10 +75,14 @@ def evaluate_adapter(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from fewshot_flair.evaluation import cluster_bootstrap, score_draws
+    from fewshot_flair.evaluation import score_draws
 
-    balanced = clinic.create(spec).class_balanced
+    adapter = clinic.create(spec)
+    balanced = adapter.class_balanced
+    transductive = clinic.provenance.transductive
+    seen = transductive and adapter.uses_unlabeled and episodes.unlabeled is not None
     n_classes = len(clinic.classes)
+    several = len(set(clinic.test.patients)) < len(clinic.test)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
     rows: list[dict[str, Any]] = []
     predicted: list[NDArray[np.unsignedinteger]] = []
@@ -73,6 +90,8 @@ def evaluate_adapter(
     reliability: NDArray[np.float64] | float = 0.0
     seconds = 0.0
     notes = _sameness(episodes)
+    if seen:
+        notes.append(_seen(spec, episodes, len(clinic.test)))
     for start in range(0, len(episodes), group):
         part = _part(episodes, slice(start, start + group))
         labels = noisy_labels(clinic, part, label_noise)
@@ -96,7 +115,11 @@ def evaluate_adapter(
         reliability = reliability + scored.reliability.sum(axis=0)
         predicted.append(probabilities.argmax(axis=2).astype(np.min_scalar_type(n_classes)))
         columns = {"seed": list(part.seeds), "n_support": counts.sum(axis=1).tolist()}
+        if transductive:
+            columns["transductive"] = [seen] * len(part)
         columns |= {key: values.tolist() for key, values in scored.values.items()}
+        if several:
+            columns[BY_PATIENT] = _by_patient(clinic, probabilities)
         if cooled is not None:
             calibrated = score_draws(clinic.test.y, cooled).values
             columns |= {f"{key}_calibrated": calibrated[key].tolist() for key in CALIBRATED}
@@ -107,18 +130,31 @@ def evaluate_adapter(
         ):
             columns |= {f"{kind}_{name}": values[:, c].tolist() for c, name in enumerate(clinic.classes)}
         rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return CellResult(
-        names={"adapter": spec.label},
+    return Measured(
+        label=spec.label,
         classes=list(clinic.classes),
         rows=rows,
-        confusion=confusion / len(episodes),
+        confusion=confusion,
         reliability=np.asarray(reliability),
-        patient_interval=cluster_bootstrap(
-            clinic.test.y, np.concatenate(predicted), clinic.test.patients, n_classes
-        ),
-        fit_seconds=seconds / len(episodes),
+        predicted=np.concatenate(predicted),
+        y=clinic.test.y,
+        patients=clinic.test.patients,
+        seconds=seconds,
         notes=list(dict.fromkeys(notes)),
     )
+
+
+def _by_patient(clinic: Clinic, probabilities: NDArray[np.float64]) -> list[float]:
+    """Balanced accuracy of each draw over the patients who have one true class; NaN where none has."""
+    from fewshot_flair.evaluation import balanced_accuracy, patient_labels
+    from fewshot_flair.evaluation.patients import predicted_by_patient
+
+    truth = patient_labels(clinic.test.y, clinic.test.patients, ordinal=clinic.ordinal).y
+    known = truth >= 0
+    if not known.any():
+        return [float("nan")] * len(probabilities)
+    found = predicted_by_patient(probabilities, clinic.test.patients, "worst" if clinic.ordinal else "mean")
+    return [balanced_accuracy(truth[known], one[known]) for one in found]
 
 
 def _cooled(probabilities: NDArray[np.float64], temperatures: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,10 +170,18 @@ def _sameness(episodes: Episodes) -> list[str]:
     sets = {tuple(sorted(rows.tolist())) for rows in episodes.indices}
     if len(episodes) < 2 or len(sets) > 1:
         return []
+    images = counted(len(episodes.indices[0]), "image")
     return [
-        f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
+        f"all {len(episodes)} draws of {images} take the same ones, as there are no more: "
         "intervals over draws and tests between adapters say nothing there"
     ]
+
+
+def _seen(spec: AdapterSpec, episodes: Episodes, tested: int) -> str:
+    """What must stand beside figures on photographs that the adapter has learnt from without their labels."""
+    taken = max((len(rows) for rows in episodes.unlabeled or ()), default=0)
+    which = f"the {tested}" if taken == tested else f"{taken} of the {tested}"
+    return f"{spec.label} is transductive here: it learnt from {which} test photographs, without their labels"
 
 
 def noisy_labels(clinic: Clinic, episodes: Episodes, rate: float) -> list[NDArray[np.int64]]:
@@ -210,6 +254,8 @@ def _fit_predict(
     n = len(episodes)
     local = type(episodes)(episodes.seeds, tuple(blocks[:n]), tuple(blocks[n:]) if free else None)
     X = clinic.learnable(kind, pool)
+    if clinic.train.copies:
+        X, y, local = _augmented(clinic, kind, pool, X, y, local)
     if adapter.name not in _warm and not adapter.needs_tower:
         # the first fit of a process loads libraries, which is not what a fit costs
         one = _part(local, slice(1))
@@ -219,8 +265,35 @@ def _fit_predict(
     fitted = fit_episodes(adapter, X, y, local, classes=range(len(clinic.classes)), device=device)
     seconds = time.perf_counter() - began
     probabilities = np.empty((n, len(clinic.test), len(clinic.classes)))
+    copies = clinic.test.of_copies()
     for chunk in clinic.test.chunks():
-        probabilities[:, chunk] = softmax(
-            fitted.logits(clinic.test.read(kind, chunk)).astype(np.float64), axis=-1
-        )
+        # of augmented copies the mean of the logits, as FLAIR's code takes it
+        logits = sum(fitted.logits(rows.read(kind, chunk)).astype(np.float64) for rows in copies)
+        probabilities[:, chunk] = softmax(logits / len(copies), axis=-1)
     return probabilities, seconds
+
+
+def _augmented(
+    clinic: Clinic,
+    kind: str,
+    pool: NDArray[np.int64],
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    episodes: Episodes,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], Episodes]:
+    """Every support row in all its augmented copies and not as it is; unlabelled rows as they are."""
+    n, copies = len(pool), clinic.train.of_copies()
+    labelled = pool < len(clinic.train)  # of the clinic's pool there are no copies
+    blocks = [X]
+    for rows in copies:
+        block = X.copy()
+        block[labelled] = rows.read(kind, pool[labelled])
+        blocks.append(block)
+    support = tuple(
+        np.concatenate([rows + (1 + c) * n for c in range(len(copies))]) for rows in episodes.indices
+    )
+    return (
+        np.concatenate(blocks),
+        np.tile(y, len(blocks)),
+        type(episodes)(episodes.seeds, support, episodes.unlabeled),
+    )

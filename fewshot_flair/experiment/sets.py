@@ -124,8 +124,7 @@ def measure_sets(
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     asked = [each for each in wanted if not each.adapters or spec.name in each.adapters]
-    if asked and adapter.uses_unlabeled and episodes.unlabeled is not None:
-        notes.append(f"{spec.label} is fitted without unlabelled images there")
+    unlabelled = adapter.uses_unlabeled and episodes.unlabeled is not None
     for each in asked:
         said: dict[str, list[str]] = {}
         for seed, support, y in zip(episodes.seeds, episodes, labels, strict=True):
@@ -156,6 +155,11 @@ def measure_sets(
                     **{key: float(value) for key, value in figures.items()},
                 }
             )
+        else:
+            if made.pooled:
+                notes.append(f"{each.label} fits {spec.label} on drawn and test photographs without labels")
+            elif unlabelled:
+                notes.append(f"{spec.label} is fitted without unlabelled images there")
         notes += [f"{texts[0]} ({len(texts)} of {len(episodes)} draws)" for texts in said.values()]
     return rows, [f"{NOTE}{note}" for note in dict.fromkeys(notes)]
 

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
+from fewshot_flair.episodes.folds import flair_folds, inseparable, patient_folds
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.design import DataSet
+from fewshot_flair.experiment.design import FLAIR_2025, DataSet
+from fewshot_flair.words import counted
 
-__all__ = ["FEATURES", "Sources", "holds_features", "read_sources"]
+__all__ = ["FEATURES", "Fold", "Sources", "holds_features", "read_folded", "read_sources"]
 
 FEATURES = "features"
 """What stands for the encoder where the data bring their features along."""
 
 Told = Callable[[int, int], None]
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Places of the rows to fit on and of the rows to test on."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The manifests of a data set's sides; `pools` is empty where every row has a label."""
+    """The manifests of a data set's sides; `pools` is empty where every row has a label.
+
+    Where a study makes folds, all labelled rows are `train` and `test` both, and `folds` has the places of the rows of
+    each fold's two sides.
+    """
 
     train: Manifest
     test: Manifest
     pools: list[Manifest]
     split_given: bool
     remarks: list[str]
+    folds: list[Fold] = field(default_factory=list)
 
     @property
     def all(self) -> list[Manifest]:
@@ -70,9 +81,7 @@ def read_sources(
     """
     first = _read(data, data.manifest, data.images, folder, progress)
     others = (
-        []
-        if data.test_on is None
-        else [_read(data, data.test_on, data.test_images, folder, progress, classes=first.classes)]
+        [] if data.test_on is None else [_read_tested(data, data.test_on, folder, progress, first.classes)]
     )
     pools = (
         []
@@ -100,6 +109,87 @@ def read_sources(
     pools = [side for side in (own_pool, *pools) if len(side)]
     train, dropped = _without_twins(data, train, test, pools, keys)
     return Sources(train, test, pools, not drawn, remarks + dropped)
+
+
+def read_folded(
+    data: DataSet,
+    folds: int,
+    folder: Path = Path(),
+    progress: Told | None = None,
+    cache: Path | None = None,
+    *,
+    published: bool = False,
+) -> Sources:
+    """Read a data set whose sides are made anew, so many times.
+
+    Parameters
+    ----------
+    folds : int
+        Each labelled row is tested once; neither a patient nor a photograph that is there twice is parted.
+    published : bool
+        The folds of FLAIR's tables instead (see `flair_folds`): rows as they come.
+
+    Raises
+    ------
+    InputError, MissingFileError
+        As `Manifest.read`; if the data set names another table to test on, or has too few patients.
+    """
+    if data.test_on is not None:
+        raise InputError(
+            f"data set {data.name}: folds make both sides of one table; leave test_on out, or folds"
+        )
+    whole = _read(data, data.manifest, data.images, folder, progress, keep_repeats=published)
+    labelled = whole.take(whole.y >= 0)
+    pools = [side for side in (whole.take(whole.y < 0),) if len(side)]
+    if data.pool is not None:
+        pools.append(_read(data, data.pool, data.pool_images, folder, None, labels_required=False))
+    remarks = [said for side in (whole, *pools[1:]) for said in side.remarks]
+    if whole.has_split:
+        remarks.append(f"the column of sides is not used: {folds} folds of all labelled rows are")
+    paths = labelled.frame["path"].tolist()
+    keys = _keys(paths, cache)
+    if published:
+        parts = flair_folds(labelled.y, folds)
+        remarks += _published_remarks(labelled, paths, keys, parts)
+    else:
+        patients = [
+            patient or path for patient, path in zip(labelled.frame["patient_id"], paths, strict=True)
+        ]
+        groups = inseparable(patients, [keys.get(path, path) for path in paths])
+        parts = patient_folds(labelled.y, groups, folds, seed=0)
+        if len(parts) < folds:
+            raise InputError(
+                f"data set {data.name}: {folds} folds need as many patients, and as many images of a class; there "
+                f"are {len(set(groups.tolist()))} patients, of {len(labelled)} images"
+            )
+        remarks.append(
+            f"{folds} folds, stratified by class: each labelled row is tested once, no patient is parted"
+        )
+    return Sources(labelled, labelled, pools, True, remarks, parts)
+
+
+def _published_remarks(
+    labelled: Manifest, paths: list[str], keys: dict[str, str], parts: list[Fold]
+) -> list[str]:
+    """What the folds of FLAIR's tables do that a careful study would not, and whether they are the paper's."""
+    said = [
+        f"protocol {FLAIR_2025}: {len(parts)} folds of the rows as they come, as the paper draws them: patients are "
+        "not kept together; zero-shot is tested on every row, so that differences from it are not paired"
+    ]
+    names = [keys.get(path, path) for path in paths]
+    both = [len({names[i] for i in train} & {names[i] for i in test}) for train, test in parts]
+    if any(both):
+        said.append(
+            f"the same photograph is in training and in test: {', '.join(map(str, both))} of them in the folds, which "
+            "flatters the figures as it does the published ones"
+        )
+    named = len(labelled) if labelled.card is None else labelled.card.named
+    if labelled.skipped or named != len(labelled):
+        n = named - len(labelled) if named != len(labelled) else len(labelled.skipped)
+        said.append(
+            f"{counted(n, 'row')} of the table left out, so the folds are not the paper's: they depend on every row"
+        )
+    return said
 
 
 def _keys(paths: list[str], cache: Path | None) -> dict[str, str]:
@@ -142,6 +232,19 @@ def _without_twins(
             )
         )
     return train, said
+
+
+def _read_tested(
+    data: DataSet, where: str, folder: Path, progress: Told | None, classes: list[str]
+) -> Manifest:
+    """Read the table to test on; its paths start from `images` too, where none is found from its own folder."""
+    try:
+        return _read(data, where, data.test_images, folder, progress, classes=classes)
+    except BadRowsError as error:
+        lost = all("is not there" in row.reason for row in error.rows)
+        if not lost or data.images is None or data.test_images is not None:
+            raise
+        return _read(data, where, data.images, folder, progress, classes=classes)
 
 
 def _read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def explain(
     how: Encoding,
     *,
     encoder: str | None = None,
+    listing: Mapping[str, Any] = MappingProxyType({}),
     steps: Any = None,
 ) -> Explained:
     """Write ``STEM.png`` (16-bit grey levels) and ``STEM_overlay.jpg`` for each photograph, and ``explain.csv``.
@@ -98,6 +100,8 @@ def explain(
     ----------
     encoder : str, optional
         Where the encoder is now, if it has moved.
+    listing : mapping
+        How tables of photographs are read (see `Photographs.found`).
     steps : optional
         Shows how far it is (see `runner.Steps`).
 
@@ -116,7 +120,7 @@ def explain(
     texts, said = _texts(asked.queries, loaded)
     if explainer.is_local and str(explainer.tiles) != asked.tiles:
         said.append(f"adapter {model.name} sees {explainer.tiles} tiles, and so do its maps")
-    photographs = Photographs.found(given)
+    photographs = Photographs.found(given, listing)
     names = dict(zip(map(str, photographs.paths), photographs.images, strict=True))
     skipped = [*photographs.skipped]
     paths = list(names)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -122,6 +123,7 @@ class SavedModel:
         text_encoder: str | None = None,
         prevalence: Mapping[str, float] | Literal["estimate"] | None = None,
         by_patient: bool = False,
+        listing: Mapping[str, Any] = MappingProxyType({}),
         steps: Any = None,
     ) -> Predictions:
         """Classify photographs (files, or folders of them), or rows of files of features.
@@ -134,12 +136,14 @@ class SavedModel:
             Of the place of use, as `calibrated` takes it; "estimate" is by file for files of features.
         by_patient : bool
             Refuse photographs of whom nobody says whose they are.
+        listing : mapping
+            How tables among `given` are read, as `Manifest.read` takes it.
         steps : optional
             Shows how far the encoding is (see `runner.Steps`).
         """
         if prevalence is not None and self.decision is None:
             raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
-        check_prevalence(prevalence, self.classes)
+        prevalence = check_prevalence(prevalence, self.classes)
         brought = [path for path in given if holds_features(path)]
         if 0 < len(brought) < len(given):
             raise InputError(
@@ -152,7 +156,7 @@ class SavedModel:
         from fewshot_flair.bank import extract
         from fewshot_flair.bank.qualities import assess_files
 
-        photographs = Photographs.found(given)
+        photographs = Photographs.found(given, listing)
         if by_patient and not any(photographs.patients):
             raise InputError(NOBODYS)
         names = dict(zip(map(str, photographs.paths), photographs.images, strict=True))

@@ -14,6 +14,7 @@ import numpy as np
 from fewshot_flair.errors import FewshotFlairError, InputError
 from fewshot_flair.files import replace_file
 from fewshot_flair.report.page import render
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ TEMPLATE = """
 <h1>{{ title }}</h1>
 {% for sentence in told %}<p>{{ sentence }}</p>
 {% endfor %}
-{% if left %}<p class="note">{{ left }} more photographs are in the table only.</p>{% endif %}
+{% if left %}<p class="note">{{ left }} in the table only.</p>{% endif %}
 {% for group in groups %}
 <h2>{{ group.name }} <span class="soft">({{ group.cards | length }})</span></h2>
 <div class="cards">
@@ -103,7 +104,7 @@ def write_answers(
     content = {
         "title": title,
         "told": told,
-        "left": len(order) - len(shown),
+        "left": _left(len(order) - len(shown)),
         "groups": [{"name": names[key], "cards": cards} for key, cards in sorted(groups.items())],
     }
     return replace_file(page, [render(title, [(TEMPLATE, content)]).encode(errors="backslashreplace")])
@@ -116,6 +117,10 @@ def shown_rows(table: pd.DataFrame) -> list[int]:
 
 def _order(rows: list[dict[str, Any]]) -> list[int]:
     return sorted(range(len(rows)), key=lambda i: _place(rows[i]))
+
+
+def _left(n: int) -> str:
+    return f"{counted(n, 'more photograph', 'is', 'are')}" if n else ""
 
 
 def _group(row: dict[str, Any]) -> int:
@@ -145,7 +150,7 @@ def _card(row: dict[str, Any], path: Path | None, looked: bytes | None) -> dict[
             return "" if np.isnan(value) else f"{label}{value:.2g}"
         return f"{label}{value}" if isinstance(value, str) and value else ""
 
-    shown = _group(row) and row.get("quality") != "no retina"
+    shown = _group(row) > 0
     answer = f"{row['predicted']}, {row['probability']:.0%}" if shown else ""
     if shown and row.get("decision") == "answer" and isinstance(row.get("positive"), float):
         answer = f"not positive ({row['positive']:.0%}); {answer}"

@@ -9,8 +9,8 @@ import numpy as np
 
 from fewshot_flair.evaluation import METRICS
 from fewshot_flair.evaluation.metrics import expected_calibration_error
+from fewshot_flair.experiment.grid import draws_text, shots_text
 from fewshot_flair.report import drawing, plots
-from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def block_figures(
         for cell in results.cells
         if all(cell.names[key] == value for key, value in block.names.items())
     }
-    draws = counted(block.rows["seed"].nunique(), "support-set draw")
+    draws = draws_text(block.rows)
     dashed = "; dashed: zero-shot" if "zero-shot" in block.adapters else ""
     for scenario in scenarios:
         rows = block.rows[block.rows["scenario"] == scenario]
@@ -55,24 +55,24 @@ def block_figures(
         best, shots = block.best_adapter(scenario)
         rows = block.rows[(block.rows["scenario"] == scenario) & (block.rows["shots"] == shots)]
         cell = cells[scenario, shots, best]
-        setting = f"{block.title}: {counted(shots, 'shot')}, {scenario} scenario, {draws}"
+        setting = f"{block.title}: {shots_text(shots)}, {scenario} scenario, {draws}"
         shown = _shown(block, scenario, shots, metric)
         yield (
             f"recall-{scenario}",
-            f"Recall of every class, {scenario} scenario, {counted(shots, 'shot')}: "
+            f"Recall of every class, {scenario} scenario, {shots_text(shots)}: "
             f"{_who(shown, block, METRICS[metric].title)}.",
             plots.recall_figure(rows, cell.classes, shown, setting, styles),
         )
         yield (
             f"confusion-{scenario}",
-            f"What {best} takes for what, {scenario} scenario, {counted(shots, 'shot')}: share of the true "
+            f"What {best} takes for what, {scenario} scenario, {shots_text(shots)}: share of the true "
             "class, and mean number of test images.",
             plots.confusion_figure(cell.confusion, cell.classes, f"{best} on {setting}"),
         )
     chosen = {}
     for scenario in scenarios:
         best, shots = block.best_adapter(scenario)
-        chosen[f"{best}: {scenario}, {counted(shots, 'shot')}"] = cells[scenario, shots, best]
+        chosen[f"{best}: {scenario}, {shots_text(shots)}"] = cells[scenario, shots, best]
     yield (
         "reliability",
         "Are probabilities to be believed? Points above the diagonal are too timid, below too sure.",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.evaluation import METRICS, interval_over_seeds
+from fewshot_flair.experiment.grid import ALL_SHOTS, shots_text
 from fewshot_flair.report.drawing import (
     COLOURS,
     GREY,
@@ -144,6 +145,8 @@ def curves_figure(
     about = METRICS[metric]
     figure, axes = new_axes((WIDTH, 4.6))
     shots = sorted(results["shots"].unique())
+    # all images stand one step after the largest number that was asked for
+    at = [k if k != ALL_SHOTS else 2 * max([n for n in shots if n != ALL_SHOTS], default=1) for k in shots]
     curves = {}
     for adapter, part in results.groupby("adapter", sort=False):
         values = [part.loc[part["shots"] == k, metric].to_numpy(float) for k in shots]
@@ -153,17 +156,17 @@ def curves_figure(
     told = _told_apart(last, about.higher_is_better)
     for number, name in enumerate(name for name in curves if name not in told):
         label = None if number else "others"
-        axes.plot(shots, curves[name][0], color="#c4c9d1", linewidth=0.9, label=label, zorder=1)
-    for name, shift in zip(told, _shifts(told, shots), strict=True):
+        axes.plot(at, curves[name][0], color="#c4c9d1", linewidth=0.9, label=label, zorder=1)
+    for name, shift in zip(told, _shifts(told, at), strict=True):
         mean, low, high = curves[name]
-        x = np.array(shots) * 2.0**shift
+        x = np.array(at) * 2.0**shift
         axes.plot(x, mean, label=name, linewidth=1.5, markersize=5, **styles[name])
         if name != "zero-shot":
             if about.percent:  # the interval of a few draws can leave what a share can be
                 low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
             axes.vlines(x, low, high, color=styles[name]["color"], linewidth=1.5, alpha=0.6)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(shots, [str(k) for k in shots])
+    axes.set_xticks(at, [shots_text(int(k), alone=True) for k in shots])
     axes.minorticks_off()
     if about.percent:
         axes.yaxis.set_major_formatter(percent_axis())

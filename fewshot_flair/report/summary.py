@@ -11,7 +11,7 @@ import numpy as np
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import METRICS, interval_over_seeds
-from fewshot_flair.evaluation.statistics import average_ranks, overtakes, paired_comparisons
+from fewshot_flair.evaluation.statistics import average_ranks, draw_columns, overtakes, paired_comparisons
 from fewshot_flair.experiment.grid import SETTING
 from fewshot_flair.experiment.results import StudyResults
 
@@ -119,7 +119,7 @@ def _blocks(results: StudyResults, metric: str) -> Iterator[Block]:
         entries: dict[tuple[str, tuple[str, int]], Entry] = {}
         for column in columns:
             part = rows[(rows["scenario"] == column[0]) & (rows["shots"] == column[1])]
-            wide = part.pivot(index="seed", columns="adapter", values=metric)[adapters]
+            wide = part.pivot(index=draw_columns(part.columns), columns="adapter", values=metric)[adapters]
             setting = names | {"scenario": column[0], "shots": column[1]}
             for adapter, (mean, low, high, best, tied) in _column(wide, metric).items():
                 where = tuple((setting | {"adapter": adapter})[name] for name in [*SETTING, "adapter"])

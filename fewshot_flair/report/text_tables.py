@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewshot_flair.evaluation import METRICS
+from fewshot_flair.experiment.grid import draws_text, n_draws, shots_text
 from fewshot_flair.report.wording import bold_means, unit, with_interval
-from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def _table(block: Block, metric: str, bold: str) -> pd.DataFrame:
     import pandas as pd
 
     values = {
-        f"{scenario} {shots}": [
+        f"{scenario} {shots_text(shots, alone=True)}": [
             (bold if entry.tied else "{}").format(with_interval(entry.mean, entry.low, entry.high, metric))
             for entry in (block.entries[a, (scenario, shots)] for a in block.adapters)
         ]
@@ -50,12 +50,12 @@ def _table(block: Block, metric: str, bold: str) -> pd.DataFrame:
 
 
 def _caption(block: Block, metric: str) -> str:
-    n_draws = block.rows["seed"].nunique()
+    draws = n_draws(block.rows)
     direction = "" if METRICS[metric].higher_is_better else " (lower is better)"
-    interval = f" ± half the 95 % interval over {counted(n_draws, 'draw')}" if n_draws > 1 else ", one draw"
+    interval = f" ± half the 95 % interval over {draws_text(block.rows)}" if draws > 1 else ", one draw"
     return (
         f"{block.title}: {unit(metric)}{direction}, by scenario and shots; mean{interval}; "
-        f"{bold_means(n_draws, len(block.adapters))}"
+        f"{bold_means(draws, len(block.adapters))}"
     )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fewshot_flair.data.grades import folded
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.files import read_toml
+from fewshot_flair.files import read_json, read_toml
 from fewshot_flair.text.knowledge import descriptions
 from fewshot_flair.text.knowledge import prompts as in_template
 
@@ -27,12 +28,13 @@ Prompts = str | Mapping[str, Sequence[str]]
 
 
 def read_prompts(name: str, folder: Path = Path()) -> str | dict[str, list[str]]:
-    """``expert`` and ``names`` as they are; else a TOML file of ``"class" = ["description", …]``.
+    """``expert`` and ``names`` as they are; else a TOML or JSON file of the descriptions of each class.
 
     Parameters
     ----------
     name : str
-        ``"expert"``, ``"names"``, or the path of a TOML file.
+        ``"expert"``, ``"names"``, or the path of a file: TOML with ``"class" = ["description", …]`` in it, or
+        JSON (``.json``) with ``{"class": ["description", …]}``.
     folder : path
         Where a relative path starts.
 
@@ -50,8 +52,10 @@ def read_prompts(name: str, folder: Path = Path()) -> str | dict[str, list[str]]
         return name
     path = folder / name
     if not path.is_file():
-        raise MissingFileError(f"prompts: no file {path}; give expert, names or a TOML file")
-    _, content = read_toml(path)
+        raise MissingFileError(f"prompts: no file {path}; give expert, names or a TOML or JSON file")
+    content = read_json(path) if path.suffix.lower() == ".json" else read_toml(path)[1]
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: must name the classes, each with a list of descriptions")
     for label, texts in content.items():
         if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t for t in texts):
             raise InputError(f"{path}: {label!r} must be a list of one or more descriptions")
@@ -66,10 +70,14 @@ def described(classes: Sequence[str], prompts: Prompts) -> dict[str, list[str]]:
                 f"prompts {prompts!r}: give expert, names, or a mapping of class to descriptions"
             )
         return {name: descriptions(name) if prompts == "expert" else [name] for name in classes}
-    missing = [name for name in classes if name not in prompts]
-    if missing:
-        raise InputError(f"prompts: no description of class {missing[0]!r}; give every class at least one")
-    return {name: list(prompts[name]) for name in classes}
+    spelt = {folded(name): name for name in prompts}
+    found = {name: name if name in prompts else spelt.get(folded(name)) for name in classes}
+    if missing := [name for name, written in found.items() if written is None]:
+        raise InputError(
+            f"prompts: no description of class {', '.join(map(repr, missing))}; give every class at least one (there "
+            f"are descriptions of {', '.join(map(repr, list(prompts)[:20]))})"
+        )
+    return {name: list(prompts[written]) for name, written in found.items() if written is not None}
 
 
 def text_prototypes(

@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 HEADS = ["lp", "lp-cw", "lp-ldam", "clap", "taskres", "cross-modal", "lp++", "lp-text", "tip-adapter-f"]
 CLOSED = ["zero-shot", "tip-adapter", "lp++-tf", "ss", "ss-text", "ss-text+", "ss-text-u", "gda", "proker"]
 OTHERS = ["logistic", "clip-adapter"]
+POOL = ["transclip", "stata", "zlap", "em-dirichlet"]
 SHOTS = [1, 2, 4, 8, 16]
 
 
@@ -127,15 +128,17 @@ def in_use(args: argparse.Namespace) -> dict[str, tuple[float, float]]:
 def compare(args: argparse.Namespace) -> dict[str, dict[int, tuple[float, float]]]:
     """Milliseconds a fit, theirs and ours, of every adapter and number of shots."""
     import torch
+    import transductive_way
     from papers_way import METHODS, Task
 
     from fewshot_flair import EpisodeSampler, create_adapter, fit_episodes
 
+    methods = METHODS | transductive_way.METHODS
     X, y, queries, text = clinic(512, 5)
     x, labels, q = torch.from_numpy(X), torch.from_numpy(y), torch.from_numpy(queries)
     words = in_torch(text)
     times: dict[str, dict[int, tuple[float, float]]] = {}
-    for name in HEADS + CLOSED + OTHERS:
+    for name in HEADS + CLOSED + OTHERS + POOL:
         adapter = create_adapter(name, text=text)
         for shots in SHOTS:
             episodes = EpisodeSampler(shots).sample_many(y, range(20), unlabeled=60)
@@ -143,7 +146,7 @@ def compare(args: argparse.Namespace) -> dict[str, dict[int, tuple[float, float]
 
             def theirs(name=name, pairs=pairs):
                 for rows, free in pairs:
-                    METHODS[name](Task(x[rows], labels[rows], q, words, x[free]))
+                    methods[name](Task(x[rows], labels[rows], q, words, x[free]))
 
             def ours(adapter=adapter, episodes=episodes):
                 fit_episodes(adapter, X, y, episodes).logits(queries)

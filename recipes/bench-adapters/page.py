@@ -20,6 +20,7 @@ from statistics import mean, stdev
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MEASURED = HERE / "results" / "measured.json"
+TRANSDUCTIVE = ROOT / "recipes" / "transductive" / "results" / "page.md"
 SHOTS, SEEDS, UNLABELLED = (1, 4, 16), 20, 60
 
 
@@ -31,14 +32,17 @@ def arguments() -> argparse.Namespace:
         "--dr-clinic", type=Path, default=ROOT.parent / "shared" / "data" / "dr-clinic" / "manifest.csv"
     )
     parser.add_argument("--no-measuring", action="store_true", help="only write the page anew")
+    parser.add_argument("--adapter", action="append", help="measure these only; others keep their numbers")
+    parser.add_argument(
+        "--no-times", action="store_true", help="leave times out, as on a machine that is busy"
+    )
     return parser.parse_args()
 
 
-def measure(encoder: str, manifest: Path | None) -> dict[str, dict[str, list[float]]]:
+def measure(
+    encoder: str, manifest: Path | None, names: list[str], *, times: bool
+) -> dict[str, dict[str, list[float]]]:
     """Mean and 95 % half-width of balanced accuracy at each number of shots, and milliseconds a fit."""
-    from fewshot_flair import list_adapters
-
-    names = [info.name for info in list_adapters() if not info.needs_tower and info.features != "local"]
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-c", "from fewshot_flair.cli import main; main()", "adapt", "--json"]
         command += [
@@ -69,7 +73,8 @@ def measure(encoder: str, manifest: Path | None) -> dict[str, dict[str, list[flo
             )
             scores = [100 * float(r["balanced_accuracy"]) for r in own]
             cells[str(shots)] = [mean(scores), 2.093 * stdev(scores) / len(scores) ** 0.5]
-        cells["milliseconds"] = [1e3 * mean(float(r["fit_seconds"]) for r in costs)]
+        if times:
+            cells["milliseconds"] = [1e3 * mean(float(r["fit_seconds"]) for r in costs)]
     return found
 
 
@@ -88,7 +93,8 @@ def table(measured: dict) -> str:
         cells = [f"`{info.name}`", info.summary, needs, "uses" if info.uses_unlabeled else "–"]
         cells += ["none" if info.training_free else "yes", info.features]
         got = [measured[clinic].get(info.name) for clinic in clinics]
-        cells.append(f"{got[-1]['milliseconds'][0]:.2g}" if got and got[-1] else "–")
+        cost = (got[-1] or {}).get("milliseconds") if got else None
+        cells.append(f"{cost[0]:.2g}" if cost else "–")
         for own in got:
             cells += [f"{own[str(k)][0]:.1f} ± {own[str(k)][1]:.1f}" if own else "–" for k in SHOTS]
         lines.append(cells)
@@ -122,20 +128,26 @@ def best(measured: dict) -> str:
 
 def main() -> None:
     """Measure and write."""
+    from fewshot_flair import list_adapters
+
     args = arguments()
     measured = json.loads(MEASURED.read_text()) if MEASURED.is_file() else {}
     if not args.no_measuring:
         clinics: dict[str, Path | None] = {"demo clinic": None}
         if args.dr_clinic.is_file():
             clinics["dr-clinic"] = args.dr_clinic
+        whole = [info for info in list_adapters() if not info.needs_tower and info.features != "local"]
+        names = args.adapter or [info.name for info in whole]
         for clinic, manifest in clinics.items():
             print(f"measuring on {clinic}", flush=True)
-            measured[clinic] = measure(args.encoder, manifest)
-        measured["setting"] = {
-            "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-            "encoder": args.encoder,
-            "machine": f"{os.cpu_count()} cores",
-        }
+            kept = measured.get(clinic, {}) if args.adapter else {}
+            measured[clinic] = kept | measure(args.encoder, manifest, names, times=not args.no_times)
+        if not args.adapter:
+            measured["setting"] = {
+                "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+                "encoder": args.encoder,
+                "machine": f"{os.cpu_count()} cores",
+            }
         MEASURED.parent.mkdir(exist_ok=True)
         MEASURED.write_text(json.dumps(measured, indent=1) + "\n")
     template = (HERE / "page.template.md").read_text()
@@ -147,6 +159,7 @@ def main() -> None:
         "seeds": SEEDS,
         "most": SHOTS[-1],
         "unlabelled": UNLABELLED,
+        "transductive": TRANSDUCTIVE.read_text().strip(),
     }
     for key, value in filled.items():
         template = template.replace(f"{{{key}}}", str(value))

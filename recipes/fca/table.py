@@ -28,6 +28,7 @@ def main() -> None:
     run = Path(sys.argv[1]) if sys.argv[1:] else RUN
     if not sys.argv[1:]:
         study = ("-c", "from fewshot_flair.cli import main; main()", "study", str(HERE / "study.toml"))
+        study += ("--on", "demo", "--encoder", "mini")
         subprocess.run(
             [sys.executable, *study, "--out", str(run), "--no-report"], check=True, stdout=subprocess.DEVNULL
         )

@@ -20,6 +20,7 @@ import math
 from fewshot_flair.adapters.base import Adapter
 from fewshot_flair.adapters.batch import EpisodeBatch, unit
 from fewshot_flair.adapters.heads import NEVER, Head, cosine_head
+from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.validation import check_number
 from fewshot_flair.text.prototypes import TextPrototypes
@@ -85,14 +86,19 @@ class SSText(Adapter):
 
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """One weighted sum."""
-        xp, text = batch.xp, batch.prototypes
         if self.lam is not None:
             check_number(self.name, "lam", self.lam, above=0)
-            factor = text.scale / (max(self.lam, SMALLEST_LAMBDA) * batch.total)
-        else:
-            factor = text.scale / (xp.clip(1 / batch.total, SMALLEST_LAMBDA, None) * batch.total)
-        weights = text.prototypes + factor[:, None, None] * batch.class_sums
-        return cosine_head(xp, weights, text.scale)
+        return cosine_head(batch.xp, with_shots(batch, self.lam), batch.prototypes.scale)
+
+
+def with_shots(batch: EpisodeBatch, lam: float | None = None) -> Array:
+    """The prototypes of `SSText`, (B, C, D)."""
+    xp, text = batch.xp, batch.prototypes
+    if lam is not None:
+        factor = text.scale / (max(lam, SMALLEST_LAMBDA) * batch.total)
+    else:
+        factor = text.scale / (xp.clip(1 / batch.total, SMALLEST_LAMBDA, None) * batch.total)
+    return text.prototypes + factor[:, None, None] * batch.class_sums
 
 
 @register

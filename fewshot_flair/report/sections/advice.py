@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from fewshot_flair.evaluation import interval_over_seeds
+from fewshot_flair.evaluation.statistics import draw_columns
+from fewshot_flair.experiment.grid import shots_text
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.summary import Block
 from fewshot_flair.report.wording import percent_range
@@ -66,7 +68,7 @@ def _of_block(context: Context, block: Block) -> list[str]:
         ]
         others = f" (not told from it: {', '.join(tied[:5])}{' …' if len(tied) > 5 else ''})" if tied else ""
         lines.append(
-            f"{scenario}, {counted(shots, 'shot')}: {best} has the best mean, {100 * entry.mean:.1f} % balanced "
+            f"{scenario}, {shots_text(shots)}: {best} has the best mean, {100 * entry.mean:.1f} % balanced "
             f"accuracy{others}; 95 % over test {unit}: {percent_range(*entry.patient_interval)}. "
             f"{_above_zero_shot(block, best, scenario, shots)}"
         )
@@ -90,7 +92,7 @@ def _above_zero_shot(block: Block, best: str, scenario: str, shots: int) -> str:
     if best == "zero-shot":
         return "No adapter has a better mean than zero-shot."
     part = block.rows[(block.rows["scenario"] == scenario) & (block.rows["shots"] == shots)]
-    wide = part.pivot(index="seed", columns="adapter", values="balanced_accuracy")
+    wide = part.pivot(index=draw_columns(part.columns), columns="adapter", values="balanced_accuracy")
     mean, low, high = interval_over_seeds((wide[best] - wide["zero-shot"]).to_numpy(float))
     said = f"{100 * mean:+.1f} points against zero-shot"
     if np.isnan(low):

@@ -19,6 +19,7 @@ TEMPLATE = """
 <tr><td></td><td class="text"><em>patients</em></td>{% for side in (data.train, data.test) %}<td>{{ "not named" if side.patients is none else side.patients }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
+{% for data in data_sets if data.folds %}{% if loop.first %}<p>Both sides are all labelled rows here, of which every fold makes its own two sides; splits.csv has them.</p>{% endif %}{% endfor %}
 {% for data in data_sets %}{% for remark in data.remarks %}<p>{{ data.data }}: {{ remark }}.</p>{% endfor %}{% endfor %}
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fewshot_flair.experiment.grid import shots_texts
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import MINI
 from fewshot_flair.words import counted
@@ -54,8 +55,14 @@ def _setting(context: Context) -> str:
     return (
         f"{counted(rows['adapter'].nunique(), 'adapter')} on frozen features of "
         f"{counted(rows['encoder'].nunique(), 'encoder')} and {counted(rows['data'].nunique(), 'data set')}: "
-        f"{', '.join(map(str, shots))} {'shot' if shots == [1] else 'shots'} per class{budget} in the "
+        f"{shots_texts(shots)} per class{budget} in the "
         f"{', '.join(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, "
-        f"{counted(context.n_seeds, 'support set')} drawn from the training rows for each, no validation "
+        f"{_drawn(context)} drawn from the training rows for each, no validation "
         f"images; judged on {judged}. {counted(len(rows), 'fit')}."
     )
+
+
+def _drawn(context: Context) -> str:
+    folds = context.record.study.get("folds")
+    sets = counted(context.n_seeds, "support set")
+    return f"{sets} in each of {folds} folds" if folds else sets

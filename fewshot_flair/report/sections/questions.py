@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.design import FLAIR_2025
+from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.experiment.provenance import Provenance
 from fewshot_flair.experiment.results import RunRecord, StudyResults
 from fewshot_flair.report.context import Context
-from fewshot_flair.words import counted
+from fewshot_flair.words import agreeing, counted
 
 __all__ = ["TEMPLATE", "content", "reviewers_questions"]
 
@@ -29,7 +31,6 @@ def reviewers_questions(results: StudyResults) -> list[tuple[str, str]]:
     """Questions and answers, in the order of a careful review."""
     record, study = results.record, results.record.study
     rows = results.rows
-    n_seeds = len(study["seeds"])
     return [
         (
             "Do all adapters see the same support sets?",
@@ -47,7 +48,7 @@ def reviewers_questions(results: StudyResults) -> list[tuple[str, str]]:
             "table: the best mean is a little optimistic.",
         ),
         ("Can a patient be in training and in test?", _patients_answer(record)),
-        ("What is the interval over?", _interval_answer(record, n_seeds)),
+        ("What is the interval over?", _interval_answer(record, n_draws(rows), draws_text(rows))),
         (
             "How are ties decided?",
             "By Wilcoxon's signed-rank test on paired differences with the best of the column, Holm-corrected "
@@ -98,7 +99,10 @@ def _scenario_answer(scenarios: list[Any]) -> str:
 
 
 def _patients_answer(record: RunRecord) -> str:
-    clinics = list({clinic.data: clinic for clinic in record.clinics}.values())
+    every = list({clinic.data: clinic for clinic in record.clinics}.values())
+    clinics = [clinic for clinic in every if not clinic.folds]
+    if not clinics:
+        return _folds_answer(record)
     named = [clinic for clinic in clinics if clinic.names_patients]
     unnamed = [clinic for clinic in clinics if not clinic.names_patients]
     said = []
@@ -126,22 +130,35 @@ def _patients_answer(record: RunRecord) -> str:
     return " ".join(said)
 
 
+def _folds_answer(record: RunRecord) -> str:
+    if record.study["protocol"] == FLAIR_2025:
+        return (
+            f"Yes. Protocol {FLAIR_2025} divides the rows as they come, as the paper does: where a patient has several "
+            "photographs, they may be on both sides of a fold, which flatters the numbers."
+        )
+    named = all(clinic.train.patients is not None for clinic in record.clinics)
+    said = "No: folds part neither a patient nor a photograph that is there under two names."
+    return said if named else f"{said} Where no patients are named, though, each image counts as one."
+
+
 def _twins_answer(clinic: Provenance) -> str:
     """Of features: test rows that equal training rows; of photographs: files that are there twice."""
     n, name = len(clinic.twins), clinic.data
     if clinic.brought:
         if not n:
             return f"No test row of {name} has the very numbers of a training row."
-        rows = "row has" if n == 1 else "rows have"
         return (
-            f"{n:,} test {rows} the very numbers of a training row in {name}: the same image on both sides."
+            f"{counted(n, 'test row', 'has', 'have')} the very numbers of a training row in {name}: the "
+            "same image on both sides."
         )
     if not n:
         return ""
-    return f"{counted(n, 'photograph')} of {name} {'is' if n == 1 else 'are'} there under two names, on one side."
+    return (
+        f"{counted(n, 'photograph')} of {name} {agreeing(n, 'is', 'are')} there under two names, on one side."
+    )
 
 
-def _interval_answer(record: RunRecord, n_seeds: int) -> str:
+def _interval_answer(record: RunRecord, n: int, draws: str) -> str:
     over = {clinic.names_patients for clinic in record.clinics}
     said = {
         frozenset(
@@ -154,10 +171,10 @@ def _interval_answer(record: RunRecord, n_seeds: int) -> str:
         frozenset(over),
         "The tables “Over patients” and, where none are named, “Over test images” resample those instead.",
     )
-    if n_seeds == 1:
+    if n == 1:
         return f"There is one support-set draw, so no interval over draws. {said}"
     return (
-        f"± is half the 95 % Student-t interval of the mean over {n_seeds} support-set draws, on one test set; "
+        f"± is half the 95 % Student-t interval of the mean over {draws}{', on one test set' if 'fold' not in draws else ''}; "
         f"draws from one pool overlap, so it is somewhat too narrow for other pools. {said}"
     )
 
@@ -178,7 +195,7 @@ def _without_shots_answer(rows: Any) -> str:
     from_text = "Adapters that start from text can still predict it from its text"
     if not without:
         return f"{from_text}."
-    verbs = f"{'has' if len(without) == 1 else 'have'} no text, and so nothing to predict it from"
+    verbs = f"{agreeing(len(without), 'has', 'have')} no text, and so nothing to predict it from"
     never = f"{', '.join(without)} {verbs}"
     return f"{from_text}; {never}." if len(without) < len(labels) else f"{never[0].upper()}{never[1:]}."
 
@@ -188,9 +205,7 @@ def _skipped_rows(record: RunRecord) -> int:
 
 
 def _skipped_answer(n: int) -> str:
-    return (
-        "None was." if not n else f"{counted(n, 'row')} {'was' if n == 1 else 'were'} skipped (listed above)."
-    )
+    return "None was." if not n else f"{counted(n, 'row', 'was', 'were')} skipped (listed above)."
 
 
 def _counts_answer(rows: Any, study: dict[str, Any]) -> str:

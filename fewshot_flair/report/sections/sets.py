@@ -8,6 +8,7 @@ import numpy as np
 
 from fewshot_flair.evaluation import interval_over_seeds
 from fewshot_flair.evaluation.set_figures import SET_FIGURES
+from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.context import Context
 
@@ -23,7 +24,7 @@ WORDS = {
 }
 TEMPLATE = """
 <h2>Conformal sets</h2>
-<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval, on this one test set.{% else %}One draw.{% endif %} In %, but for size: classes a set. A set should hold the true class of 1 − alpha of the photographs, with few classes. One class, empty: sets of one or no class. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
+<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_draws > 1 %}Mean over {{ draws }} ± half its 95 % interval, on this one test set.{% else %}One draw.{% endif %} In %, but for size: classes a set. A set should hold the true class of 1 − alpha of the photographs, with few classes. One class, empty: sets of one or no class. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
 {% for title, rows in tables %}
 <h3>{{ title }}</h3>
 <div class="wide"><table class="main-table">
@@ -39,14 +40,8 @@ TEMPLATE = """
 def content(context: Context) -> dict[str, Any] | None:
     """A table a setting, a row an adapter and method; None where no sets were asked for."""
     tables: dict[str, list[tuple[str, list[str]]]] = {}
-    varied = {
-        name: len({cell.names[name] for cell in context.results.cells}) > 1
-        for name in ("data", "encoder", "prompts", "label_noise", "prior")
-    }
     for cell in context.results.cells:
-        named = [str(cell.names[name]) for name, several in varied.items() if several]
-        shots = cell.names["shots"]
-        title = ", ".join([*named, f"{cell.names['scenario']}, {shots} {'shot' if shots == 1 else 'shots'}"])
+        title = context.setting(cell)
         for method, rows in by_method(cell.sets).items():
             figures = [_figure(key, [row[key] for row in rows]) for key in SET_FIGURES]
             tables.setdefault(title, []).append((f"{cell.names['adapter']}: {method}", figures))
@@ -56,7 +51,8 @@ def content(context: Context) -> dict[str, Any] | None:
     return {
         "tables": list(tables.items()),
         "words": [WORDS[figure] for figure in SET_FIGURES],
-        "n_seeds": context.n_seeds,
+        "n_draws": n_draws(context.results.rows),
+        "draws": draws_text(context.results.rows),
         "notes": [note.removeprefix(NOTE) for note in dict.fromkeys(notes)],
     }
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.experiment.folder import folder_name
+from fewshot_flair.experiment.grid import draws_text, n_draws, shots_text
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.figures import block_figures
 from fewshot_flair.report.files import kept_figure
 from fewshot_flair.report.summary import Block
 from fewshot_flair.report.text_tables import text_tables
 from fewshot_flair.report.wording import bold_means, percent_range, unit, with_interval
-from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content"]
 
@@ -20,7 +20,7 @@ TEMPLATE = """
 {% for block in blocks %}
 <h2>{{ block.title }}</h2>
 <h3>{{ unit[0] | upper }}{{ unit[1:] }}</h3>
-<p class="soft">{% if n_seeds > 1 %}Mean over {{ n_seeds }} support-set draws ± half its 95 % interval (where that would leave what is possible: its ends, clipped){% else %}One support-set draw{% endif %}{{ "" if metric.higher_is_better else "; lower is better" }}. Numbers below the scenarios are shots. <span class="best">Blue</span>: the best mean of its column; {{ block.bold }}</p>
+<p class="soft">{% if n_draws > 1 %}Mean over {{ draws }} ± half its 95 % interval (where that would leave what is possible: its ends, clipped){% else %}One support-set draw{% endif %}{{ "" if metric.higher_is_better else "; lower is better" }}. Numbers below the scenarios are shots. <span class="best">Blue</span>: the best mean of its column; {{ block.bold }}</p>
 <div class="row">
 {% for table in block.tables %}
 <div class="wide"><table class="main-table">
@@ -78,7 +78,8 @@ def content(context: Context) -> dict[str, Any]:
         "blocks": [_block(context, block) for block in context.blocks],
         "metric": context.metric,
         "unit": unit(context.metric.key),
-        "n_seeds": context.n_seeds,
+        "n_draws": n_draws(context.results.rows),
+        "draws": draws_text(context.results.rows),
     }
 
 
@@ -96,13 +97,19 @@ def _block(context: Context, block: Block) -> dict[str, Any]:
     others = [a for a in block.adapters if a != "zero-shot" and "zero-shot" in block.adapters]
     return {
         "title": block.title,
-        "scenarios": [f"{scenario}, {counted(last[scenario], 'shot')}" for scenario in scenarios],
+        "scenarios": [f"{scenario}, {shots_text(last[scenario])}" for scenario in scenarios],
         "tables": [_table(block, scenario, metric) for scenario in scenarios],
         "ranks": block.mean_ranks,
         "narrow": [picture for picture in pictures if picture.width <= HALF],
         "broad": [picture for picture in pictures if picture.width > HALF],
         "overtakes": [
-            {"adapter": a, "cells": [block.overtakes[scenario].get(a) or "–" for scenario in scenarios]}
+            {
+                "adapter": a,
+                "cells": [
+                    shots_text(first, alone=True) if (first := block.overtakes[scenario].get(a)) else "–"
+                    for scenario in scenarios
+                ],
+            }
             for a in others
         ],
         "patients": [
@@ -115,7 +122,7 @@ def _block(context: Context, block: Block) -> dict[str, Any]:
             for adapter in block.adapters
         ],
         "named": context.data_set(block.names["data"]).test.patients is not None,
-        "bold": bold_means(block.rows["seed"].nunique(), len(block.adapters)),
+        "bold": bold_means(n_draws(block.rows), len(block.adapters)),
     }
 
 
@@ -123,7 +130,7 @@ def _table(block: Block, scenario: str, metric: str) -> dict[str, Any]:
     columns = [column for column in block.columns if column[0] == scenario]
     return {
         "scenario": scenario,
-        "shots": [shots for _, shots in columns],
+        "shots": [shots_text(shots, alone=True) for _, shots in columns],
         "rows": [
             {"adapter": adapter, "cells": [_cell(block, adapter, column, metric) for column in columns]}
             for adapter in block.adapters

@@ -1,0 +1,40 @@
+"""Whether an encoder was pre-trained on the data set that it is tested on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fewshot_flair.datasets.register import KnownSet, get_set, recognised
+from fewshot_flair.experiment.design import DataSet, data_name
+
+if TYPE_CHECKING:
+    from fewshot_flair.data import Manifest
+
+__all__ = ["known_set", "pretrained_on"]
+
+
+def known_set(data: DataSet, manifest: Manifest) -> tuple[KnownSet | None, str]:
+    """The public data set that a manifest is of, and how that is known: ``card`` or ``name``; None where it is none.
+
+    A manifest that ``fewshot-flair data prepare`` wrote has a card that says so; else the names of the file and of
+    the study's data set may be those of the register.
+    """
+    if manifest.card is not None:
+        return get_set(manifest.card.set), "card"
+    if data.manifest == "demo":
+        return None, ""
+    names = [manifest.path.stem, data_name(str(manifest.path)), data.name]
+    return recognised(names), "name"
+
+
+def pretrained_on(known: KnownSet | None, how: str, encoder: str) -> list[str]:
+    """What is to be said of a test set and an encoder; nothing where it was not trained on it as far as is known."""
+    trained = known.trained_on(encoder) if known is not None else ""
+    if known is None or not trained:
+        return []
+    guess = f"by its name this is {known.title} ({known.source}); if so, " if how == "name" else ""
+    what = trained if trained not in ("yes", "all") else "all of it"
+    return [
+        f"the test photographs may not be new to the encoder: {guess}{encoder} was pre-trained on {known.title} "
+        f"({what}), so figures measured here may be too good"
+    ]

@@ -196,3 +196,21 @@ def test_adapt_predict_and_export_know_them(dr_clinic: Path, tmp_path: Path) -> 
     assert found.table["typicality"].between(0, 1).all()
     with pytest.raises(InputError, match="local features, of which no graph"):
         export_model(run, tmp_path / "out", adapter="local-lse")
+
+
+def test_augmented_copies_are_refused(dr_clinic: Path, tmp_path: Path) -> None:
+    from fewshot_flair.experiment.encoding import Encoding, encode
+    from fewshot_flair.experiment.sources import read_sources
+
+    adapted(tmp_path, dr_clinic, ["zero-shot"])
+    data = Study.from_dict(
+        {
+            "name": "x",
+            "data": [{"name": "x", "manifest": str(tmp_path / "clinic.csv"), "images": str(dr_clinic)}],
+            "adapters": ["local-lse"],
+        },
+        "test",
+    ).data[0]
+    how = Encoding(tmp_path / "cache", train_copies=2)
+    with pytest.raises(InputError, match="no augmented copies"):
+        encode(data, EncoderChoice(name="mini"), read_sources(data, tmp_path), how, local=True)

@@ -86,6 +86,10 @@ def encode(
     """
     from fewshot_flair.bank import extract
 
+    if local and (how.train_copies or how.test_copies):
+        raise InputError(
+            "adapters of local features have no augmented copies; leave the copies out, or take other adapters"
+        )
     train, test = sources.train, sources.test
     if train.classes != test.classes:
         raise InputError(

@@ -49,6 +49,9 @@ def _how(bank: FeatureBank) -> str:
     fast = ["--fast"] if made.get("preparation", {}).get("fast") else []
     precision = [made["precision"]] if made.get("precision", "float32") != "float32" else []
     said = [*fast, *precision, *([made["engine"]] if "engine" in made else [])]
+    if "local" in made:
+        said.append(f"local features of the {made['local']['space']}, half precision")
+        said += [f"tiles {made['local']['tiles']}"] * ("tiles" in made["local"])
     return f" ({', '.join(said)})" if said else ""
 
 

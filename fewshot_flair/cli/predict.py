@@ -59,6 +59,12 @@ def predict(
             "--html", help="Page with small pictures, first what a person should look at.", show_default=False
         ),
     ] = None,
+    maps: Annotated[
+        bool,
+        typer.Option(
+            help="On the page, a second picture of each photograph: what spoke for its class (five passes more)."
+        ),
+    ] = True,
     listing: dict[str, Any],
     execution: dict[str, Any],
 ) -> None:
@@ -76,7 +82,7 @@ def predict(
     from fewshot_flair.models.answers import patient_table
     from fewshot_flair.models.predictions import check_table
     from fewshot_flair.models.run import SavedModel
-    from fewshot_flair.report.answers import check_page, write_answers
+    from fewshot_flair.report.answers import SIDE, check_page, shown_rows, write_answers
     from fewshot_flair.words import counted
 
     console = terminal.console()
@@ -114,7 +120,18 @@ def predict(
         written.append(patients)
     if html is not None:
         title = counted(len(found.table) - len(found.passed_over), "photograph")
-        written.append(write_answers(html, found.table, found.paths, title=title, told=about))
+        looked: dict[int, bytes] = {}
+        if maps:
+            from fewshot_flair.models.map_thumbnails import map_thumbnails
+
+            moved = {"encoder": encoder, "text_encoder": text_encoder}
+            shown = shown_rows(found.table)
+            with Shown(console) as steps:
+                looked, sentence = map_thumbnails(
+                    model, found, Encoding(**execution), shown, side=SIDE, steps=steps, **moved
+                )
+            about += [sentence] * bool(sentence)
+        written.append(write_answers(html, found.table, found.paths, title=title, told=about, maps=looked))
     names = ", ".join(map(str, written))
     terminal.say(console, f"written to {names}. A research tool, not a medical device.", bold=names)
     if found.skipped or found.passed_over:

@@ -37,6 +37,7 @@ def add_columns(
     rows: TrainingRows | None,
     quality: Sequence[Quality | str] | None,
     patients: Sequence[str],
+    local: bool = False,
 ) -> pd.DataFrame:
     """The table of `predict_table` with what stands beside each answer; what cannot be said is empty.
 
@@ -55,6 +56,8 @@ def add_columns(
     quality : sequence of n, optional
         As `assess_files` gives it; None where there are no photographs.
     patients : sequence of n str
+    local : bool
+        Whether the features are local ones.
     """
     from fewshot_flair.evaluation import positive_score
     from fewshot_flair.models.qualities import word_of
@@ -63,9 +66,11 @@ def add_columns(
     typical = np.full(n, np.nan)
     nearest = [""] * n
     if rows is not None and n:
-        nearest = [rows.names(found) for found in rows.nearest(features)]
+        # local features begin with the photograph's own, by which it is compared
+        whole = features[:, : rows.features.shape[1]] if local else features
+        nearest = [rows.names(found) for found in rows.nearest(whole)]
         if rows.typicality is not None:
-            typical = rows.typicality.p_values(features)
+            typical = rows.typicality.p_values(whole)
     concerns = [_concern(None if quality is None else quality[i], typical[i]) for i in range(n)]
     decisions, reasons = [""] * n, concerns
     if decision is not None and plain is not None and n:

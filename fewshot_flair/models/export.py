@@ -100,6 +100,11 @@ def export_model(
     """
     check_engine("onnxruntime", "float32", "cpu")
     model = SavedModel.open(Path(run), adapter)
+    if model.adapter.features == "local":
+        raise InputError(
+            f"adapter {model.name} takes local features, of which no graph is written yet; export an adapter of the "
+            "global feature (--adapter NAME)"
+        )
     origin = model.origin
     folder = Path(out) if out is not None else origin.run / "export" / model.name
     _check_out(folder)

@@ -103,11 +103,12 @@ def refit_all(
         folder = Path("adapters") / folder_name(spec.label)
         decision = _decision(clinic, spec.label, crossed, wanted)
         kind = clinic.feature_kind(adapter.features)
-        if kind not in beside:
-            beside[kind] = keep_training_rows(clinic, kind, out / "adapters")
+        alike = "embedding" if kind == "local" else kind  # photographs are compared as wholes
+        if alike not in beside:
+            beside[alike] = keep_training_rows(clinic, alike, out / "adapters")
         kept = {
             "sets": keep_sets(adapter, spec.label, clinic, crossed, wanted.alpha, out / folder),
-            "training_rows": beside[kind],
+            "training_rows": beside[alike],
         }
         save_adapter(adapter, out / folder, extra=_for_use(clinic, choice, decision) | kept)
         logits = adapter.logits(clinic.test.read(kind))

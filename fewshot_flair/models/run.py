@@ -19,6 +19,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import kind_at_hand
 from fewshot_flair.experiment.decisions import check_prevalence
 from fewshot_flair.experiment.design import EncoderChoice
+from fewshot_flair.experiment.encoding import opened
 from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.models.answers import add_columns
@@ -152,7 +153,7 @@ class SavedModel:
             raise InputError(NOBODYS)
         if brought:
             return Predictions(self._of_features(given, how, prevalence), [], {})
-        from fewshot_flair.bank import FeatureBank, extract
+        from fewshot_flair.bank import extract
         from fewshot_flair.bank.qualities import assess_files
 
         photographs = Photographs.found(given, listing)
@@ -160,11 +161,12 @@ class SavedModel:
             raise InputError(NOBODYS)
         names = dict(zip(map(str, photographs.paths), photographs.images, strict=True))
         loaded = self.encoder_now(encoder, text_encoder, how)
-        bank = FeatureBank.open(how.cache, loaded)
+        tiles = self.choice.tiles if self.adapter.features == "local" else None
+        source, bank = opened(loaded, how, tiles)
         with steps.extraction(loaded.name) as progress:
             done = extract(
                 list(names),
-                loaded,
+                source,
                 bank,
                 batch_size=how.batch_size,
                 workers=how.workers,
@@ -238,6 +240,7 @@ class SavedModel:
             rows=self.rows,
             quality=quality,
             patients=[""] * len(images) if patients is None else patients,
+            local=self.adapter.features == "local",
         )
         return table, plain
 

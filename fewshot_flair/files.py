@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -25,6 +26,8 @@ __all__ = [
 
 MOST_BYTES = 64 * 2**20
 """A file that people write by hand is smaller; a larger one is not read."""
+WIDEST, WIDTH_ROWS = 60, 1000
+"""Characters of a workbook's widest column, and the rows that its width is made for."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a cell begins with that spreadsheet programs run as a formula."""
 
@@ -157,8 +160,17 @@ def read_known(path: Path, digest: str) -> bytes:
     return content
 
 
-def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g") -> None:
-    """Write a table by its suffix (.csv, .tsv, .parquet, .xlsx); text that a spreadsheet would run gets a quote."""
+def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g", *, sheet: str = "table") -> None:
+    """Write a table by its suffix (.csv, .tsv, .parquet, .xlsx); text that a spreadsheet would run gets a quote.
+
+    Parameters
+    ----------
+    digits : str
+        How numbers are written as text.
+    sheet : str
+        What a workbook's sheet is called. Its first row stays in view and filters the others, and columns are as wide
+        as what they hold.
+    """
     with new_file(path) as file:
         if path.suffix.lower() == ".parquet":
             table.to_parquet(file, index=False)
@@ -169,10 +181,32 @@ def write_table(table: pd.DataFrame, path: Path, digits: str = "%.6g") -> None:
                 safe[name] = [inert(cell) for cell in safe[name]]
         if path.suffix.lower() == ".xlsx":
             # Control characters, which file names may have, cannot stand in a workbook.
-            safe.map(_printable).to_excel(file, index=False, engine="openpyxl")
+            file.write(_workbook(safe.map(_printable), sheet))
             return
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         file.write(safe.to_csv(index=False, sep=separator, float_format=digits).encode())
+
+
+def _workbook(table: pd.DataFrame, sheet: str) -> bytes:
+    import pandas as pd
+    from openpyxl.utils import get_column_letter
+
+    content = io.BytesIO()
+    with pd.ExcelWriter(content, engine="openpyxl") as writer:
+        table.to_excel(writer, index=False, sheet_name=sheet)
+        made = writer.sheets[sheet]
+        made.freeze_panes = "B2"
+        made.auto_filter.ref = made.dimensions
+        for place, name in enumerate(table.columns, 1):
+            shown = [
+                f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in table[name][:WIDTH_ROWS]
+            ]
+            widest = max(map(len, shown), default=0)
+            # the filter's button takes the room of some letters
+            made.column_dimensions[get_column_letter(place)].width = min(
+                max(len(str(name)) + 4, widest + 2), WIDEST
+            )
+    return content.getvalue()
 
 
 def inert(cell: Any) -> Any:

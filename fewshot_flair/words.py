@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["counted", "nearest"]
+__all__ = ["agreeing", "counted", "nearest"]
 
 
-def counted(n: int, noun: str) -> str:
-    """A number with its noun.
+def counted(n: int, noun: str, one: str = "", several: str = "") -> str:
+    """A number with its noun, and with the verb that goes with it where both forms are given.
 
     Examples
     --------
-    >>> counted(1, "shot"), counted(4, "shot")
-    ('1 shot', '4 shots')
+    >>> counted(1, "shot"), counted(4, "shot"), counted(1, "row", "is", "are")
+    ('1 shot', '4 shots', '1 row is')
     """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return f"{n:,} {noun}{'' if n == 1 else 's'} {agreeing(n, one, several)}".rstrip()
+
+
+def agreeing(n: int, one: str, several: str) -> str:
+    """The verb or pronoun that goes with a number of things.
+
+    Examples
+    --------
+    >>> agreeing(1, "was", "were"), agreeing(0, "was", "were")
+    ('was', 'were')
+    """
+    return one if n == 1 else several
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

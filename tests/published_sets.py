@@ -35,7 +35,7 @@ def lay(folder: Path, names: Iterable[str]) -> None:
     for i, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng([i, len(name)])
+        rng = np.random.default_rng(list(str(name).encode()))
         eye = eyes[i % len(eyes)]
         grain = rng.normal(0, 45, eye.shape) * (eye.max(axis=2, keepdims=True) > 20)
         Image.fromarray(np.clip(eye + grain, 0, 255).astype(np.uint8)).save(path)

@@ -403,5 +403,5 @@ def test_every_adapter_says_what_it_is():
     for info in infos.values():
         assert info.summary
         assert info.paper
-        assert info.features in ("embedding", "backbone")
+        assert info.features in ("embedding", "backbone", "local")
         assert issubclass(get_adapter_class(info.name), Adapter)

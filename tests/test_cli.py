@@ -112,7 +112,7 @@ def test_saved_adapters_are_judged_by_what_predict_gives(adapted, demo_cache, tm
     trained = folder / splits.loc[splits["split"] == "train", "image"].iloc[0]
     csv = tmp_path / "p.csv"
     done = run("predict", out, *tested, trained, "--out", csv, FEWSHOT_FLAIR_CACHE=str(demo_cache))
-    assert "1 of them were among the training photographs" in done.stdout
+    assert "1 of them was among the training photographs" in done.stdout
     predicted = pd.read_csv(csv)
     assert list(predicted["predicted"][:30]) == list(mine["predicted"][:30])
     assert np.allclose(predicted["probability"][:30], mine["probability"][:30], atol=2e-6)
@@ -148,6 +148,17 @@ def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
     assert found["quality"][60] == "no retina"
     assert found["decision"][60] == "refer"
     assert found["reason"][60].startswith("no retina")
+    answers = [
+        "predicted",
+        "probability",
+        "set",
+        *(name for name in found if name.startswith("probability_")),
+    ]
+    assert found.loc[60, answers].isna().all()
+    assert found.loc[:59, answers].notna().all(axis=None)
+    assert "none: no retina" in done.stdout
+    assert "none: left out" in done.stdout
+    assert "1 of them was among the training photographs; what is said of it is no test" in done.stdout
     assert set(found["decision"][:62]) <= {"answer", "refer"}
     covered = [
         label in named.split("; ") for label, named in zip(rows["label"], found["set"][:60], strict=True)
@@ -172,6 +183,8 @@ def test_predict_says_what_each_answer_is_worth(adapted, demo_cache, tmp_path):
     text = page.read_text()
     assert text.index("noise.png") < text.index(Path(images[0]).name)
     assert "<script" not in text
+    assert "<h1>63 photographs</h1>" in text
+    assert text.index("No answer") < text.index("noise.png") < text.index("For a person to look at")
     alone = tmp_path / "one.csv"
     run("predict", out, images[7], "--no-decide", "--out", alone, **cache)
     one = pd.read_csv(alone)

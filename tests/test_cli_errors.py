@@ -10,10 +10,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from test_cli import run
+from typer.testing import CliRunner
 
+from fewshot_flair.cli import app
 from fewshot_flair.cli.parsing import split_names
 
 
@@ -166,6 +169,28 @@ def test_a_photograph_that_is_not_there_costs_the_others_nothing(clinic: Path, t
     (line,) = (tmp_path / "q.csv").read_text().splitlines()[1:]
     assert "text.jpg" in line
     assert "is not an image" in line
+
+
+def test_predict_reads_tables_as_it_advises(clinic: Path, tmp_path: Path) -> None:
+    def called(*words: object) -> str:
+        done = CliRunner().invoke(app, [*map(str, words), "--cache", str(tmp_path / "c")])
+        return str(done.exception or "")
+
+    made = ("--shots", 1, "--seeds", 2, "--adapter", "ss", "--out", tmp_path / "o")
+    assert called("adapt", "--data", clinic, *made) == ""
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "new.csv"
+    table.write_text("foto,who\n0.png,J\xfcrgen\n", encoding="cp1252")
+    words = ["predict", tmp_path / "o", table, "--out", tmp_path / "p.csv"]
+    assert "--encoding cp1252" in called(*words)
+    words += ["--encoding", "cp1252"]
+    assert "--image-column" in called(*words)
+    assert (
+        called(*words, "--image-column", "foto", "--patient-column", "who", "--images", clinic.parent) == ""
+    )
+    answers = pd.read_csv(tmp_path / "p.csv")
+    assert answers.loc[0, ["image", "patient"]].tolist() == ["0.png", "J\xfcrgen"]
+    assert answers["note"].tolist() == ["was among the training photographs"]
 
 
 def test_a_study_on_a_table_of_the_clinic_s_own(clinic: Path, tmp_path: Path) -> None:

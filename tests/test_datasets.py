@@ -339,3 +339,33 @@ def test_prompts_of_a_clone_are_read_without_running_it(tmp_path):
     )
     with pytest.raises(InputError, match=r"several dictionaries.*two\.py"):
         fundus_prompts(tmp_path / "clone")
+
+
+def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
+    from fewshot_flair import Study, run_study
+
+    for side in ("train", "test"):
+        rows = pd.read_csv(splits / "sstext-u" / f"FIVES_{side}.csv", dtype=str)
+        kept = rows.groupby(list(rows.columns[2:]), sort=False).head(3)
+        assert len(kept) == 12
+        kept.to_csv(tmp_path / f"{side}.csv", index=False)
+        lay(tmp_path / "photographs", [name.removeprefix("13_FIVES/") for name in kept["Path"]])
+    data = {
+        "name": "FIVES",
+        "manifest": str(tmp_path / "train.csv"),
+        "test_on": str(tmp_path / "test.csv"),
+        "images": str(tmp_path / "photographs"),
+    }
+    study = Study.from_dict(
+        {"name": "s", "adapters": ["zero-shot"], "shots": [1], "seeds": 1, "data": [data]}
+    )
+    results = run_study(study, tmp_path / "out", cache=demo_cache)
+    told = results.record.clinics[0]
+    assert list(told.train.counts) == [
+        "normal",
+        "diabetic retinopathy",
+        "glaucoma",
+        "age related macular degeneration",
+    ]
+    assert (told.train.images, told.test.images) == (12, 12)
+    assert told.known_set == "fives"

@@ -170,13 +170,13 @@ def test_delong_is_the_plain_computation():
 
 
 def test_bootstrap_and_delong_agree_on_independent_rows():
+    from fewshot_flair.evaluation.areas import roc_area
     from fewshot_flair.evaluation.intervals import weighted_bootstrap
-    from fewshot_flair.evaluation.operating import _Weighted
 
     rng = np.random.default_rng(1)
     truth = np.arange(600) % 3 == 0
     s = rng.normal(size=600) + truth
-    low, high = weighted_bootstrap(_Weighted(truth, s).auroc, np.arange(600), resamples=2000)
+    low, high = weighted_bootstrap(lambda w: roc_area(truth, s, w), np.arange(600), resamples=2000)
     delong = auroc(truth, s, np.arange(600))
     assert (low, high) == pytest.approx((delong.low, delong.high), abs=0.01)
 

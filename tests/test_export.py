@@ -187,6 +187,7 @@ def test_the_card_says_what_the_run_found(run, card):
     assert "&lt;b&gt;none&lt;/b&gt;" in page
     assert "<b>none</b>" not in page
     assert "not a medical device" in page
+    assert "What `fewshot-flair predict` checks besides is not in it" in page
     assert "Figures of classes with fewer than 30 test images are uncertain" in page
 
 

@@ -44,6 +44,7 @@ OPTIONS = {
         "--cache --out --json"
     ),
     "predict": "--adapter --cache --out",
+    "explain": "--class --query --tiles --method --check --adapter --cache --out",
     "study": "--out --cache --no-report",
 }
 

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from fewshot_flair import Quality, assess_quality, read_image
 from fewshot_flair.bank import qualities
 from fewshot_flair.bank.qualities import assess_files
-from fewshot_flair.cli import app
+from fewshot_flair.cli import app, show, terminal
 from fewshot_flair.errors import InputError
-from fewshot_flair.images.quality.assessment import DOUBTFUL
+from fewshot_flair.images.quality.assessment import DOUBTFUL, LIMITS
 from fewshot_flair.images.quality.compression import blockiness
 from fewshot_flair.images.quality.field import find_field
 from fewshot_flair.images.quality.measures import measure
@@ -219,12 +219,16 @@ def test_the_command_writes_a_row_for_every_file(tmp_path, folder, suffix):
         assert done.exit_code == 0, done.output
     table = read_table(out).set_index("image")
     names = {str(folder / name) for name in ("good.png", "=flat.png", "empty.jpg", "torn.jpg")}
-    assert set(table.index) == names | {str(tmp_path / "gone.jpg")}
+    assert set(table.index) == names | {str(tmp_path / "gone.jpg"), "*.docx"}
+    assert table.loc["*.docx", "reasons"] == "passed over, 1 file: no image by the name"
+    assert not set(table.loc["*.docx", ["retina", "gradable"]]) & {"yes", "no"}
     assert list(table.columns[:3]) == ["retina", "gradable", "reasons"]
     assert table.loc[str(folder / "good.png"), "retina"] == "yes"
     assert "0 bytes" in table.loc[str(folder / "empty.jpg"), "reasons"]
     assert set(table.loc[str(folder / "=flat.png"), ["retina", "gradable"]]) == {"no"}
-    assert ".docx" in done.output
+    assert "no image by its name: 1 .docx" in done.output
+    assert f"unreadable: {folder / 'empty.jpg'}: " in done.output
+    assert f"no retina: {folder / '=flat.png'}: looks like no retina" in done.output
 
 
 @pytest.mark.parametrize("bad", ["empty folder", "nothing", "suffix", "other table"])
@@ -253,6 +257,23 @@ def test_a_workbook_keeps_no_formula(tmp_path):
     assert table["n"].tolist() == [1, 2, 3]
 
 
+def test_a_workbook_can_be_read_as_it_opens(tmp_path):
+    from openpyxl import load_workbook
+
+    from fewshot_flair.files import write_table
+
+    table = pd.DataFrame(
+        {"image": ["a" * 30, "b" * 300], "p": [1 / 3, float("nan")], "a long name": ["x", None]}
+    )
+    write_table(table, tmp_path / "t.xlsx", sheet="predictions")
+    (sheet,) = load_workbook(tmp_path / "t.xlsx").worksheets
+    assert (sheet.title, sheet.freeze_panes, sheet.auto_filter.ref) == ("predictions", "B2", "A1:C3")
+    widths = [sheet.column_dimensions[name].width for name in "ABC"]
+    assert widths == [60, 10, 15]
+    write_table(table[:0], tmp_path / "empty.xlsx")
+    assert list(pd.read_excel(tmp_path / "empty.xlsx", engine="calamine").columns) == list(table.columns)
+
+
 def test_known_photographs_are_not_decoded_again(tmp_path, folder, monkeypatch):
     paths = [folder / "good.png", folder / "=flat.png", folder / "torn.jpg"]
     first = assess_files(paths, tmp_path / "cache")
@@ -275,6 +296,41 @@ def test_a_damaged_memo_is_no_obstacle(tmp_path, folder):
         "unreadable",
         "no retina",
     ]
+
+
+def test_the_table_has_the_measures_with_a_limit_and_on_request_all(folder, tmp_path):
+    found = assess_files([folder / "good.png", folder / "torn.jpg"], tmp_path)
+    paths = [folder / "good.png", folder / "torn.jpg"]
+    table = quality_table(paths, found, {".docx": 2, "no suffix": 1})
+    limited = [name for name, *_ in LIMITS]
+    assert list(table.columns) == ["image", "retina", "gradable", "reasons", "score", *limited]
+    assert table["image"].tolist()[2:] == ["*.docx", "*no suffix"]
+    assert table["reasons"].tolist()[2:] == [
+        "passed over, 2 files: no image by the name",
+        "passed over, 1 file: no image by the name",
+    ]
+    assert set(table["retina"].tolist()[2:]) == {""}
+    every = quality_table(paths, found, {".docx": 2}, every=True)
+    assert list(every.columns[: len(table.columns)]) == list(table.columns)
+    assert set(every.columns[5:]) == set(found[0].measures)
+    assert table.loc[0, "diameter"] == every.loc[0, "diameter"] == found[0].measures["diameter"]
+
+
+def test_bad_photographs_are_named_on_the_screen_the_worst_first_and_not_all(capsys):
+    poor = Quality(True, False, ("too dark (3; at least 60)",), 0.9, {})
+    none = Quality(False, False, ("looks like no retina (score 0.01; at least 0.5)",), 0.01, {})
+    good = Quality(True, True, (), 0.99, {})
+    paths = [Path(f"{i}.jpg") for i in range(25)]
+    show.quality(terminal.console(), paths, [good, poor, none, "is empty", *[poor] * 21])
+    lines = capsys.readouterr().out.splitlines()
+    named = [line for line in lines if ".jpg" in line]
+    assert named[:3] == [
+        "unreadable: 3.jpg: is empty",
+        "no retina: 2.jpg: looks like no retina (score 0.01; at least 0.5)",
+        "poor: 1.jpg: too dark (3; at least 60)",
+    ]
+    assert len(named) == 20
+    assert lines[-1] == "and 4 more; the table has all"
 
 
 def test_words_and_notes():

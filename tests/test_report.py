@@ -13,6 +13,7 @@ from matplotlib.text import Text
 from planted import named, results_of, study_of
 
 from fewshot_flair.experiment.published import unmet_needs
+from fewshot_flair.files import digest_of
 from fewshot_flair.report.drawing import adapter_styles, new_axes, percent_axis
 from fewshot_flair.report.figures import block_figures, ranking_figure
 from fewshot_flair.report.page import write_report
@@ -89,14 +90,24 @@ def test_published_numbers_stand_beside_measured_ones(report):
 
 def test_published_numbers_stand_beside_no_other_study(planted_clinic):
     """Another encoder, other prompts, other draws, fewer of them: each is named."""
-    needs = {"encoders": ["flair"], "protocol": "sstext-2025", "seeds": 50, "prompts": "file"}
+    told = planted_clinic.provenance.model_copy(update={"brought": False, "descriptions": {"a": ["b"]}})
+    needs = {
+        "encoders": ["flair"],
+        "protocol": "sstext-2025",
+        "seeds": 50,
+        "prompts": {told.data: digest_of({"a": ["c"]})},
+        "images": {told.data: 10**6},
+    }
     study = study_of(seeds=8).model_dump(mode="json")
-    told = planted_clinic.provenance
-    reasons = "; ".join(unmet_needs(needs, study, [told.model_copy(update={"brought": False})]))
-    for part in ("not flair", "not the paper's", "of protocol fewshot-flair", "8 draws, not 50"):
+    reasons = "; ".join(unmet_needs(needs, study, [told]))
+    parts = ("not flair", "not the paper's", "of protocol fewshot-flair", "8 draws, not 50", "not 1,000,000")
+    for part in parts:
         assert part in reasons
     same = study | {"protocol": "sstext-2025", "seeds": list(range(50))}
     assert unmet_needs(needs, same, [told.model_copy(update={"brought": True})]) == []
+    n = told.train.images + told.test.images
+    met = {"prompts": {told.data: digest_of({"a": ["b"]})}, "images": {told.data: n}}
+    assert unmet_needs(met, study, [told]) == []
 
 
 def test_every_reviewers_question_has_an_answer(report):
@@ -129,6 +140,11 @@ def test_report_in_a_browser(report, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width  # only tables scroll sideways
         ends = "[...document.querySelectorAll('.main-table, img')].map(x => x.getBoundingClientRect().right)"
         assert max(page.evaluate(ends)) <= width
+        if width > 1000:  # a picture and what is said of it begin at the same place
+            apart = """[...document.querySelectorAll('figure:not(.full)')].map(figure => Math.abs(
+                figure.querySelector('img').getBoundingClientRect().left -
+                figure.querySelector('figcaption').getBoundingClientRect().left))"""
+            assert max(page.evaluate(apart)) < 2
         shrunk = page.evaluate("Math.min(...[...document.images].map(i => i.clientWidth / i.naturalWidth))")
         assert shrunk > 0.49 * 4 / 3  # SVG points; print of 9 points is 8 pixels high or more
         size = page.evaluate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +18,9 @@ from fewshot_flair.data.grades import DR_GRADES, referable_grades
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.episodes.folds import inseparable, patient_folds
 from fewshot_flair.errors import InputError
-from fewshot_flair.evaluation import score
+from fewshot_flair.evaluation import balanced_accuracy, combine_patients, patient_labels, score
 from fewshot_flair.evaluation.calibration import fit_temperature
+from fewshot_flair.evaluation.patients import predicted_by_patient
 from fewshot_flair.evaluation.priors import correct_prior
 from fewshot_flair.experiment.calibrating import draw_temperatures
 from fewshot_flair.experiment.decisions import check_prevalence, positive_classes
@@ -33,7 +35,8 @@ from fewshot_flair.models.decision import (
     estimated_prevalence,
     sureness,
 )
-from fewshot_flair.models.refit import refit_all
+from fewshot_flair.models.origin import Origin
+from fewshot_flair.models.refit import refit, refit_all
 from fewshot_flair.report.page import write_report
 
 POSITIVE = ["moderate", "severe", "proliferative"]
@@ -109,6 +112,45 @@ def test_the_folder_keeps_what_the_record_says_and_predictions_are_calibrated(ma
             score(test.y, raw).values["brier_score"]
         )
         assert sum(saved.decided.prevalence.values()) == pytest.approx(1)
+
+
+def test_with_positive_classes_the_default_has_the_highest_auroc_of_them_out_of_fold(made, planted_clinic):
+    from sklearn.metrics import roc_auc_score
+
+    _, refits = made
+    crossed = cross_validate(planted_clinic, SPECS)
+    truth = np.isin(planted_clinic.train.y, [planted_clinic.classes.index(name) for name in POSITIVE])
+    found = {}
+    for label, saved in refits.saved.items():
+        decision = Decision.of(saved.decision, "here")
+        scores = calibrated(decision, crossed.logits[label])[:, decision.positive].sum(axis=1)
+        found[label] = roc_auc_score(truth, scores)
+        assert saved.cross_validation_auroc == pytest.approx(found[label])
+    assert refits.default == max(found, key=lambda name: found[name])
+    assert (
+        "the highest AUROC of the positive classes (moderate, severe, proliferative) in 5-fold" in refits.rule
+    )
+    assert "no patient in two folds" in refits.rule
+    assert "an AUROC of 0." in refits.verdict
+
+
+def test_zero_shot_is_compared_though_it_was_not_asked_for(planted_clinic, made, tmp_path):
+    wanted = DecisionChoice(positive=POSITIVE)
+    refits = refit_all(planted_clinic, SPECS[1:], EncoderChoice(name="mini"), tmp_path, wanted=wanted)
+    assert set(refits.saved) == {"lp", "ss"}
+    with_it = made[1].saved["zero-shot"].decided.auroc.value
+    assert f"zero-shot {with_it:.3f} (difference" in refits.verdict
+
+
+def test_without_patients_no_rule_speaks_of_them(planted_clinic, tmp_path):
+    told = planted_clinic.provenance
+    sides = {"train": told.train.model_copy(update={"patients": None})}
+    nobody = replace(planted_clinic, provenance=told.model_copy(update=sides))
+    refits = refit_all(nobody, SPECS[1:], EncoderChoice(name="mini"), tmp_path)
+    assert "every photograph counts as a patient of its own, as none is named; test rows" in refits.rule
+    assert "no patient in two folds" not in refits.rule
+    assert "the highest balanced accuracy" in refits.rule
+    assert all(saved.cross_validation_auroc is None for saved in refits.saved.values())
 
 
 def test_thresholds_come_from_training_rows_alone(made, planted_clinic, tmp_path):
@@ -253,6 +295,60 @@ def test_of_two_classes_the_one_that_is_no_normal_is_positive():
 
 
 @pytest.mark.parametrize(
+    ("given", "grade"),
+    [
+        *(("No DR", 0), ("no diabetic retinopathy", 0), ("0", 0), ("0.0", 0), ("NO_DR", 0), ("Mild NPDR", 1)),
+        *(("PDR", 4), ("4", 4), ("Proliferative  Diabetic Retinopathy", 4)),
+    ],
+)
+def test_a_grade_is_known_by_its_number_and_its_usual_names(given, grade):
+    assert positive_classes(DecisionChoice(positive=[given]), DR_GRADES) == [DR_GRADES[grade]]
+
+
+def test_names_of_no_scale_are_known_but_for_case_and_spaces():
+    assert positive_classes(DecisionChoice(positive=["Sick_eye", "01"]), ["1", "2", "sick eye"]) == [
+        "1",
+        "sick eye",
+    ]
+    for name in ("3", "No DR", "one"):
+        with pytest.raises(InputError, match=f"no class '{name}'"):
+            positive_classes(DecisionChoice(positive=[name]), ["1", "2", "sick eye"])
+    with pytest.raises(InputError, match="no class 'a B'"):  # which of them?
+        positive_classes(DecisionChoice(positive=["a B"]), ["a b", "A B", "c"])
+
+
+def test_shares_are_of_the_classes_that_their_names_mean():
+    shares = {"4": 0.1, "No DR": 0.6, "1": 0.1, "moderate NPDR": 0.1, "severe": 0.1}
+    found = check_prevalence(shares, DR_GRADES)
+    assert found == dict(zip(DR_GRADES, [0.6, 0.1, 0.1, 0.1, 0.1], strict=True))
+    assert check_prevalence("estimate", DR_GRADES) == "estimate"
+    with pytest.raises(InputError, match="more than one share for no diabetic retinopathy"):
+        check_prevalence({"No DR": 0.4, "0": 0.2} | dict.fromkeys(DR_GRADES[1:], 0.1), DR_GRADES)
+
+
+def test_an_adapter_that_is_not_there_is_named_with_what_lies_on_the_disk(made, planted_clinic, tmp_path):
+    out, refits = made
+    shutil.copytree(out / "adapters", tmp_path / "adapters")
+    told = {"saved": refits.saved, "default_adapter": refits.default, "default_rule": refits.rule}
+    results_of(study_of(save=True), tmp_path, planted_clinic, **told)
+    with pytest.raises(
+        InputError, match=r"no adapter 'zero-shott'; did you mean 'zero-shot'\? it has zero-shot, lp, ss$"
+    ):
+        Origin.find(tmp_path, "zero-shott")
+    shutil.rmtree(tmp_path / "adapters" / "lp")
+    assert Origin.find(tmp_path, "ss").label == "ss"
+    with pytest.raises(
+        InputError, match=r"saved the adapter 'lp', but its folder is gone.*it has zero-shot, ss"
+    ):
+        Origin.find(tmp_path, "lp")
+    with pytest.raises(InputError, match=r"no adapter 'pl'; it has zero-shot, ss$"):
+        Origin.find(tmp_path, "pl")
+    shutil.rmtree(tmp_path / "adapters")
+    with pytest.raises(InputError, match="none of the run's lies there any more"):
+        Origin.find(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("entries", "said"),
     [
         ({"positive": ["sever"]}, "did you mean 'severe'"),
@@ -305,6 +401,9 @@ def test_report_and_terminal_say_what_decisions_are_worth(made, planted_clinic, 
         assert f"<h2>{title}</h2>" in page
     found = refits.saved[refits.default].decided
     assert f"{100 * found.sensitivity.value:.1f} (" in page
+    assert "<th>AUROC in cross-validation</th>" in page
+    assert f"{refits.saved[refits.default].cross_validation_auroc:.3f}" in page
+    assert "chosen by the highest AUROC" in page
     alts = re.findall(r'alt="([^"]*)"', page)
     assert any("AUROC" in alt for alt in alts)
     assert any("calibration error before" in alt for alt in alts)
@@ -348,6 +447,42 @@ def test_a_study_measures_calibration_on_request_and_changes_nothing_else(plante
     assert [name for name in more.columns if name not in rows.columns] == added
     assert more.drop(columns=added).to_csv() == rows.to_csv()
     assert (more["brier_score_calibrated"] != more["brier_score"]).any()
+    page = write_report(tmp_path / "both").read_text(encoding="utf-8")
+    part = page[page.index("<h2>Probabilities before and after a temperature</h2>") :]
+    ours = more[more["adapter"] == "ss"]
+    for key in ("brier_score", "brier_score_calibrated"):
+        assert f"<td>{ours[key].mean():.3f}" in part
+    for key in ("expected_calibration_error", "expected_calibration_error_calibrated"):
+        assert f"<td>{100 * ours[key].mean():.1f}" in part
+    assert "before and after a temperature" not in write_report(tmp_path / "plain").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_study_measures_patients_too(planted_clinic, tmp_path):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(5), (3, len(planted_clinic.test)))
+    people = planted_clinic.test.patients
+    for rule in ("worst", "mean"):
+        found = predicted_by_patient(p, people, rule)
+        for draw in range(3):
+            expected = combine_patients(p[draw], people, rule)[1].argmax(axis=1)
+            assert found[draw].tolist() == expected.tolist()
+    results = results_of(study_of(shots=[8], adapters=["zero-shot", "ss"]), tmp_path, planted_clinic)
+    zero = results.rows[results.rows["adapter"] == "zero-shot"]
+    test = planted_clinic.test
+    adapter = refit(planted_clinic, AdapterSpec("zero-shot"))
+    logits = adapter.logits(test.read(planted_clinic.feature_kind(adapter.features)))
+    rule = "worst" if planted_clinic.ordinal else "mean"
+    _, combined = combine_patients(softmax(logits.astype(float), axis=1), people, rule)
+    truth = patient_labels(test.y, people, ordinal=planted_clinic.ordinal).y
+    expected = balanced_accuracy(truth[truth >= 0], combined.argmax(axis=1)[truth >= 0])
+    assert zero["patient_balanced_accuracy"].to_numpy() == pytest.approx(expected)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert f"<td>{100 * expected:.1f}</td>" in page[page.index("<h2>By patient, over the draws</h2>") :]
+    alone = replace(planted_clinic, test=replace(test, patients=[str(i) for i in range(len(test))]))
+    plain = results_of(study_of(shots=[8], adapters=["ss"]), tmp_path / "alone", alone)
+    assert "patient_balanced_accuracy" not in plain.rows
 
 
 def test_a_report_of_a_run_without_saved_adapters_has_none_of_it(planted_clinic, tmp_path):

@@ -18,7 +18,7 @@ from properties import examples
 
 from fewshot_flair.data import BadRowsError, Manifest
 from fewshot_flair.data.grades import DR_GRADES, may_be_dr_grades
-from fewshot_flair.data.labels import misspelling_hints
+from fewshot_flair.data.labels import misspelling_hints, slips
 from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
 from fewshot_flair.errors import FewshotFlairError, InputError
 
@@ -184,6 +184,47 @@ def test_a_rare_class_may_be_a_common_one_misspelt():
         "class 'glaucom' has 1 image; is it 'glaucoma', misspelt?"
     ]
     assert misspelling_hints({"glaucoma": 4, "glaucom": 3}) == []
+
+
+@pytest.mark.parametrize(
+    ("rare", "common", "slip"),
+    [
+        *(("moderat DR", "moderate DR", True), ("moderatee DR", "moderate DR", True)),
+        *(("modreate DR", "moderate DR", True), ("Moderste_DR", "moderate DR", True)),
+        *(("glau coma", "glaucoma", True), ("healthy", "mild DR", False), ("mild", "moderate", False)),
+        *(("grade 1", "grade 2", False), ("stage I", "stage II", False), ("CRVO", "BRVO", False)),
+        *(
+            ("hypotensive", "hypertensive", False),
+            ("type a", "type b", False),
+            ("no DR", "moderate DR", False),
+        ),
+    ],
+)
+def test_one_letter_beside_a_common_label_is_a_slip(rare: str, common: str, slip: bool):
+    expected = {rare: common} if slip else {}
+    assert slips([rare, *[common] * 10, *["other"] * 30]) == expected
+    assert slips([rare, rare, *[common] * 20]) == expected
+    assert slips([rare, *[common] * 9]) == {}
+    assert slips([rare] * 3 + [common] * 300) == {}
+
+
+def test_a_misspelt_label_is_a_bad_row_until_somebody_says_what_it_is(write, tmp_path: Path):
+    for i in range(40):
+        Image.new("RGB", (8, 6), (i, 90, 10)).save(tmp_path / f"{i}.png")
+    rows = "".join(f"{i}.png,{'moderate DR' if i % 2 else 'no DR'}\n" for i in range(40))
+    path = write(f"image,label\n{rows}a.png,moderat DR\n")
+    with pytest.raises(BadRowsError) as caught:
+        Manifest.read(path)
+    (row,) = caught.value.rows
+    assert (row.row, row.image) == (42, "a.png")
+    assert row.reason == (
+        "has the label 'moderat DR' (1 row); is it 'moderate DR' (20 rows), misspelt? Mend it; or, if it is a class "
+        "of its own, name all classes (--classes)"
+    )
+    assert len(Manifest.read(path, skip_bad=True)) == 40
+    meant = Manifest.read(path, classes=["no DR", "moderat DR", "moderate DR"])
+    assert meant.frame["label"].value_counts()["moderat DR"] == 1
+    assert len(Manifest.read(path, labels_required=False)) == 41
 
 
 def test_files_are_found_by_a_name_that_is_nearly_theirs(write, tmp_path: Path):

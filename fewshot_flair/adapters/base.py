@@ -66,7 +66,7 @@ class Adapter(ClassifierMixin, BaseEstimator):
     needs_tower: ClassVar[bool] = False
     """Whether fitting needs the encoder's text tower itself, given as ``tower=``."""
     features: ClassVar[str] = "embedding"
-    """Which feature of an encoder it takes: ``"embedding"`` or ``"backbone"``."""
+    """Which feature of an encoder it takes: ``"embedding"``, ``"backbone"``, or ``"local"`` (see `adapters.local`)."""
     class_balanced: ClassVar[bool] = False
     """Whether its probabilities presume classes of equal prevalence, whatever the support counts."""
     training_free: ClassVar[bool] = True

@@ -136,7 +136,8 @@ class Pool:
 def _text_arrays(adapter: Method, features: NDArray, namespace: Namespace) -> TextArrays:
     text = adapter.text
     assert isinstance(text, TextPrototypes)
-    if text.n_features != features.shape[1]:
+    cells = features.shape[1] // text.n_features if adapter.features == "local" else 1
+    if text.n_features * max(1, cells) != features.shape[1]:
         raise InputError(
             f"{adapter.name}: X has {features.shape[1]} features and the text prototypes have "
             f"{text.n_features}; give the {adapter.features} features of the encoder that made the prototypes"

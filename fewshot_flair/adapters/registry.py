@@ -65,7 +65,7 @@ class AdapterInfo:
     training_free : bool
         Whether its weights are a formula, without gradient steps.
     features : str
-        ``"embedding"`` or ``"backbone"``.
+        ``"embedding"``, ``"backbone"``, or ``"local"``: the global feature and the cells of the map.
     parameters : dict
         The method's parameters and their defaults.
     """

@@ -18,11 +18,12 @@ from fewshot_flair.bank.source import FeatureSource, Source, description, differ
 from fewshot_flair.cache import cache_folder
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.files import replace_file
+from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["RECENT_ROWS", "FeatureBank", "text_is_sound"]
+__all__ = ["RECENT_ROWS", "FeatureBank", "bank_folder", "text_is_sound"]
 
 RECENT_ROWS = 4096
 """Shards below this many rows are young: they are indexed apart and joined before long."""
@@ -79,7 +80,7 @@ class FeatureBank:
                     "give another --cache, or the settings it was made with"
                 )
             return bank
-        folder = root / "banks" / f"{_plain(source.name)}-{source.fingerprint_id[:16]}"
+        folder = bank_folder(root, source)
         made = FeatureSource(source.name, dict(source.fingerprint), dict(source.feature_dims))
         there = _known(folder)
         if there is None or there.fingerprint_id != made.fingerprint_id:
@@ -202,7 +203,7 @@ class FeatureBank:
         Parameters
         ----------
         keys : n hex digests, or uint8 array of shape (n, 32)
-        column : "backbone" or "embedding"
+        column : "backbone" or "embedding"; "local" where the bank has it
 
         Returns
         -------
@@ -222,8 +223,9 @@ class FeatureBank:
         found = self._find(wanted)
         if (found < 0).any():
             absent = hex_keys(wanted[found < 0])
+            is_are = agreeing(len(absent), "is", "are")
             raise InputError(
-                f"{self.folder}: {len(absent)} of {len(wanted)} images are not in the bank "
+                f"{self.folder}: {len(absent)} of {counted(len(wanted), 'image')} {is_are} not in the bank "
                 f"(the first has key {absent[0][:12]}…); encode them first (fewshot-flair cache)"
             )
         out = np.empty((len(wanted), self.feature_dims[column]), np.float32)
@@ -231,22 +233,26 @@ class FeatureBank:
         for part in self._parts:
             mine = np.flatnonzero((found >= offset) & (found < offset + part.starts[-1]))
             if len(mine) == len(out) > 0:
-                return part.gather(found - offset, column)
+                return part.gather(found - offset, column).astype(np.float32, copy=False)
             if len(mine):
                 out[mine] = part.gather(found[mine] - offset, column)
             offset += int(part.starts[-1])
         return out
 
     def append(
-        self, keys: Keys, backbone: ArrayLike | None = None, embedding: ArrayLike | None = None
+        self,
+        keys: Keys,
+        backbone: ArrayLike | None = None,
+        embedding: ArrayLike | None = None,
+        local: ArrayLike | None = None,
     ) -> None:
         """Add rows; when this returns they are on the disk, whole.
 
         Parameters
         ----------
         keys : n hex digests, or uint8 array of shape (n, 32)
-        backbone, embedding : array-like of shape (n, width)
-            Each where the bank has it (`feature_dims`), and only there.
+        backbone, embedding, local : array-like of shape (n, width)
+            Each where the bank has it (`feature_dims`), and only there; local ones are kept in half precision.
 
         Raises
         ------
@@ -254,7 +260,7 @@ class FeatureBank:
             If shapes do not fit the bank, or a feature is not finite.
         """
         stored = as_keys(keys)
-        pairs = {"backbone": backbone, "embedding": embedding}
+        pairs = {"backbone": backbone, "embedding": embedding, "local": local}
         given = {name: values for name, values in pairs.items() if values is not None}
         if set(given) != set(self.feature_dims):
             raise InputError(
@@ -263,8 +269,11 @@ class FeatureBank:
             )
         if not len(stored):
             return
-        with np.errstate(over="ignore"):  # too large for float32: found as not finite below
-            features = {name: np.asarray(values, dtype=np.float32) for name, values in given.items()}
+        with np.errstate(over="ignore"):  # too large for the type: found as not finite below
+            features = {
+                name: np.asarray(values, dtype=np.float16 if name == "local" else np.float32)
+                for name, values in given.items()
+            }
         for name, values in features.items():
             shape = (len(stored), self.feature_dims[name])
             if values.shape != shape:
@@ -303,6 +312,12 @@ class FeatureBank:
         if text_is_sound(path) and not target.exists():
             _make_folder(target.parent)
             replace_file(target, [path.read_bytes()])
+
+
+def bank_folder(cache: str | Path | None, source: Source) -> Path:
+    """Where a source's bank lies in a cache folder."""
+    root = cache_folder() if cache is None else Path(cache)
+    return root / "banks" / f"{_plain(source.name)}-{source.fingerprint_id[:16]}"
 
 
 def text_is_sound(path: Path) -> bool:

@@ -22,6 +22,7 @@ SHARD_ROWS = 65_536
 MANY_SHARDS = 400
 """Each open shard holds a file handle, of which a process usually has 1,024."""
 _BLOCK = 1024
+_BLOCK_NUMBERS = 2**24
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -61,8 +62,9 @@ def _join(bank: FeatureBank, shards: list[Shard]) -> None:
 
     def blocks(column: str) -> Iterator[NDArray]:
         for shard, mine in rows:
-            for start in range(0, len(mine), _BLOCK):
-                yield shard.column(column)[mine[start : start + _BLOCK]]
+            block = max(1, min(_BLOCK, _BLOCK_NUMBERS // shard.column(column).shape[1]))
+            for start in range(0, len(mine), block):
+                yield shard.column(column)[mine[start : start + block]]
 
     if total:
         write_shard(bank.folder / "shards", total, bank.feature_dims, blocks)

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.bank.bank import FeatureBank
+from fewshot_flair.bank.local import LocalRun, LocalView
 from fewshot_flair.bank.pipeline import Extraction, Progress, Run
 from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.tables import SkippedRow
+from fewshot_flair.errors import InputError
 
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
@@ -22,7 +24,7 @@ __all__ = ["Extraction", "Progress", "extract", "pick_batch_size"]
 
 def extract(
     images: Manifest | Sequence[Manifest | str | Path],
-    encoder: Encoder,
+    encoder: Encoder | LocalView,
     bank: FeatureBank,
     *,
     batch_size: int | None = None,
@@ -42,8 +44,8 @@ def extract(
     ----------
     images : Manifest, or sequence of manifests and paths
         A manifest lets messages name rows.
-    encoder : Encoder
-        Its fingerprint must be the bank's.
+    encoder : Encoder or LocalView
+        Its fingerprint must be the bank's. A `LocalView` gives local and global features in the same pass.
     batch_size : int, optional
         Images a forward pass; see `pick_batch_size`.
     workers : int, optional
@@ -63,17 +65,21 @@ def extract(
         the bank was made by another encoder.
     """
     if encoder.fingerprint_id != bank.source.fingerprint_id:
-        bank = FeatureBank.open(bank.folder, encoder)  # raises, naming what differs
+        bank = type(bank).open(bank.folder, encoder)  # raises, naming what differs
     given = [images] if isinstance(images, Manifest) else list(images)
     paths = [str(path) for item in given for path in (item.paths if isinstance(item, Manifest) else [item])]
-    settings = (encoder, bank, batch_size or pick_batch_size(encoder), workers or _processors(), progress)
+    settings: Any = (bank, batch_size or pick_batch_size(encoder), workers or _processors(), progress)
     with ExitStack() as stack:
-        if scheduler is None:
-            run = Run(*settings)
+        if isinstance(encoder, LocalView):
+            if scheduler is not None:
+                raise InputError("local features are made by this process alone; leave --scheduler out")
+            run: Run = LocalRun(encoder, *settings)
+        elif scheduler is None:
+            run = Run(encoder, *settings)
         else:
             from fewshot_flair.bank.distributed import DistributedRun, connect
 
-            run = DistributedRun(stack.enter_context(connect(scheduler)), *settings)
+            run = DistributedRun(stack.enter_context(connect(scheduler)), encoder, *settings)
         stack.callback(run.close)
         run.fill(paths)
     run.result.skipped = _skipped(given, run.refused)
@@ -95,7 +101,7 @@ def _skipped(given: Sequence[Manifest | str | Path], refused: Mapping[str, str])
     return sorted(rows.values(), key=lambda row: row.row)
 
 
-def pick_batch_size(encoder: Encoder) -> int:
+def pick_batch_size(encoder: Encoder | LocalView) -> int:
     """Images a forward pass: what was fastest for such inputs.
 
     On processors one large image at a time (its activations stay in the cache: ResNet-50 at 512 pixels

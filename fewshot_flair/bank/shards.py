@@ -30,6 +30,7 @@ __all__ = [
 
 CHECK_BYTES = 8
 _ALIGN = 64
+_DTYPES: dict[str, type] = {"U8": np.uint8, "F16": np.float16, "F32": np.float32}
 _NAME = re.compile(r"[0-9a-f]+-[0-9a-f]{8}-[0-9]+\.safetensors")
 
 
@@ -47,7 +48,7 @@ def header(n: int, dims: Mapping[str, int]) -> bytes:
 
 
 def _columns(dims: Mapping[str, int]) -> list[tuple[str, int, int, str]]:
-    features = [(name, dims[name], 4, "F32") for name in sorted(dims)]
+    features = [(name, dims[name], *((2, "F16") if name == "local" else (4, "F32"))) for name in sorted(dims)]
     return [("keys", KEY_BYTES, 1, "U8"), ("checks", CHECK_BYTES, 1, "U8"), *features]
 
 
@@ -56,7 +57,7 @@ def shard_bytes(n: int, dims: Mapping[str, int]) -> int:
     return len(header(n, dims)) + n * sum(width * size for _, width, size, _ in _columns(dims))
 
 
-def row_checks(keys: NDArray[np.uint8], features: Mapping[str, NDArray[np.float32]]) -> NDArray[np.uint8]:
+def row_checks(keys: NDArray[np.uint8], features: Mapping[str, NDArray]) -> NDArray[np.uint8]:
     """Checksum of each row over its key and features (columns by name): blake2b, uint8 of shape (n, 8)."""
     columns = [np.ascontiguousarray(features[name]) for name in sorted(features)]
     checks = bytearray()
@@ -131,15 +132,15 @@ class Shard:
         return offsets
 
     def column(self, name: str) -> NDArray:
-        """View of a whole column: float32 (n, width), or uint8 for keys (n, 32) and checks (n, 8)."""
+        """View of a whole column: float32 (n, width), float16 for local ones, uint8 for keys (n, 32), checks (n, 8)."""
         start, width, _, dtype = self._offsets[name]
-        kind = np.uint8 if dtype == "U8" else np.float32
+        kind = _DTYPES[dtype]
         return np.frombuffer(self._map, kind, self.n * width, start).reshape(self.n, width)
 
     def read(self, name: str, rows: NDArray[np.int64]) -> NDArray:
         """Copy some rows of a column, in ascending order (a row may come twice)."""
         start, width, size, dtype = self._offsets[name]
-        out = np.empty((len(rows), width), np.uint8 if dtype == "U8" else np.float32)
+        out: NDArray = np.empty((len(rows), width), _DTYPES[dtype])
         if not len(rows):
             return out
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1

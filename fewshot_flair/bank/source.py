@@ -22,8 +22,9 @@ __all__ = [
     "read_description",
 ]
 
-KINDS = ("backbone", "embedding")
-WIDEST = 2**20
+KINDS = ("backbone", "embedding", "local")
+"""Kinds of features; the last are all cells of a photograph's map in one row, kept in half precision."""
+WIDEST = {"backbone": 2**20, "embedding": 2**20, "local": 2**26}
 FORMAT = "fewshot-flair feature bank 1"
 
 
@@ -56,13 +57,13 @@ class FeatureSource:
     feature_dims: Mapping[str, int]
 
     def __post_init__(self) -> None:
-        widths = self.feature_dims.values()
+        widths = self.feature_dims.items()
         if not set(self.feature_dims) <= set(KINDS) or not all(
-            type(width) is int and 0 < width <= WIDEST for width in widths
+            type(width) is int and 0 < width <= WIDEST[kind] for kind, width in widths
         ):
             raise InputError(
                 f"{self.name}: features of {dict(self.feature_dims)} are not known; a bank keeps "
-                f"{' and '.join(KINDS)}, up to {WIDEST:,} numbers wide"
+                f"{' and '.join(KINDS)}, up to {WIDEST['backbone']:,} numbers wide"
             )
 
     @property

@@ -61,8 +61,9 @@ def encode_batch(
     """Features by kind of at most `batch_size` prepared images, in a batch filled up to that shape."""
     batch = np.stack([*images, *[images[-1]] * (batch_size - len(images))])
     features = encoder.encode_prepared(batch)
-    columns = {"backbone": features.backbone, "embedding": features.embedding}
-    return {name: rows[: len(images)] for name, rows in columns.items() if rows is not None}
+    columns = {"backbone": features.backbone, "embedding": features.embedding, "local": features.local}
+    n = len(images)
+    return {name: rows[:n].reshape(n, -1) for name, rows in columns.items() if rows is not None}
 
 
 def failure_reason(error: BaseException | None, path: str) -> str:

@@ -17,6 +17,7 @@ from fewshot_flair.cli import (
     bank,
     cache,
     data,
+    explain,
     export,
     finetune,
     list_adapters,
@@ -40,6 +41,7 @@ INTERRUPTED = 130
 
 app.command()(adapt.adapt)
 app.command()(predict.predict)
+app.command()(explain.explain)
 app.command()(export.export)
 app.command()(quality.quality)
 app.command()(cache.cache)

@@ -92,6 +92,14 @@ def adapt(
             show_default=False,
         ),
     ] = None,
+    tiles: Annotated[
+        str,
+        typer.Option(
+            "--tiles",
+            help="Where local-… adapters look: 1x1, the whole; 2x2, overlapping tiles, each enlarged.",
+            rich_help_panel="Encoder",
+        ),
+    ] = "1x1",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON instead of tables.")
     ] = False,
@@ -131,7 +139,7 @@ def adapt(
             "name": name,
             "question": "How good is an adapter of a few labelled photographs here, and which should be used?",
             "data": [{"name": name, "manifest": data or "demo", **table, **sides}],
-            "encoders": [{"name": encoding.pop("encoder"), **encoding}],
+            "encoders": [{"name": encoding.pop("encoder"), **encoding, "tiles": tiles}],
             "adapters": adapter or DEFAULT_ADAPTERS,
             "shots": parse_shots(shots),
             "scenarios": [scenario],

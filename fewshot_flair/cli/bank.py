@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewshot_flair.cli.options import Cache
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.bank import FeatureBank
@@ -36,8 +37,8 @@ def info(banks: Banks = None, cache: Cache = None) -> None:
         damaged = sum(len(shard.damaged) for shard in bank.shards) + len(bank.unreadable)
         console.print(f"[bold]{escape(str(bank.folder))}[/]")
         console.print(
-            f"  {escape(bank.source.name)}{_how(bank)}: {len(bank)} images ({dims}), {_size(size)} in "
-            f"{len(bank.shards)} shards, {texts} sets of text prototypes"
+            f"  {escape(bank.source.name)}{_how(bank)}: {counted(len(bank), 'image')} ({dims}), {_size(size)} in "
+            f"{counted(len(bank.shards), 'shard')}, {counted(texts, 'set')} of text prototypes"
             + (f", [bold red]{damaged} damaged[/]" if damaged else "")
         )
 
@@ -48,6 +49,9 @@ def _how(bank: FeatureBank) -> str:
     fast = ["--fast"] if made.get("preparation", {}).get("fast") else []
     precision = [made["precision"]] if made.get("precision", "float32") != "float32" else []
     said = [*fast, *precision, *([made["engine"]] if "engine" in made else [])]
+    if "local" in made:
+        said.append(f"local features of the {made['local']['space']}, half precision")
+        said += [f"tiles {made['local']['tiles']}"] * ("tiles" in made["local"])
     return f" ({', '.join(said)})" if said else ""
 
 
@@ -69,7 +73,7 @@ def verify(banks: Banks = None, cache: Cache = None) -> None:
             found = check(bank)
         name = escape(str(bank.folder))
         if not found:
-            console.print(f"{name}: {len(bank)} images, every byte as it was written")
+            console.print(f"{name}: {counted(len(bank), 'image')}, every byte as it was written")
             continue
         damaged = True
         console.print(f"[bold red]{name}: {len(found)} damaged[/]; `fewshot-flair cache` mends just these")
@@ -97,7 +101,8 @@ def compare(
     console = Console(highlight=False, soft_wrap=True)
     for column, values in cosines(first, second).items():
         console.print(
-            f"{column}: cosine min {values.min():.6f}, median {np.median(values):.6f} over {len(values)} images"
+            f"{column}: cosine min {values.min():.6f}, median {np.median(values):.6f} over "
+            f"{counted(len(values), 'image')}"
         )
 
 
@@ -117,8 +122,8 @@ def merge(
     target = new_bank(bank, others[0])
     for other in _open(others, None):
         added = join(target, other)
-        Console(highlight=False, soft_wrap=True).print(f"{other.folder}: {added} images added")
-    Console(highlight=False, soft_wrap=True).print(f"{target.folder}: {len(target)} images")
+        Console(highlight=False, soft_wrap=True).print(f"{other.folder}: {counted(added, 'image')} added")
+    Console(highlight=False, soft_wrap=True).print(f"{target.folder}: {counted(len(target), 'image')}")
 
 
 @app.command()
@@ -136,7 +141,9 @@ def export(
         raise InputError(f"{out}: give a name that ends in .npz")
     (opened,) = _open([bank], None)
     n = export_bank(opened, out)
-    Console(highlight=False, soft_wrap=True).print(f"{out}: {n} images, {_size(out.stat().st_size)}")
+    Console(highlight=False, soft_wrap=True).print(
+        f"{out}: {counted(n, 'image')}, {_size(out.stat().st_size)}"
+    )
 
 
 @app.command(name="import")
@@ -158,7 +165,7 @@ def import_(
     found = import_features(file, cache)
     dims = ", ".join(f"{kind} {width}" for kind, width in found.bank.feature_dims.items())
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{found.bank.folder}: {len(found.keys)} rows ({dims})")
+    console.print(f"{found.bank.folder}: {counted(len(found.keys), 'row')} ({dims})")
     if found.labels:
         console.print(
             f"keys and labels are in {found.labels}; fit on them: fewshot-flair adapt --data {file}"

@@ -29,6 +29,23 @@ def cache(
             rich_help_panel="Encoder",
         ),
     ] = None,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local",
+            help="Keep local features too, from the same pass: the map before pooling, in half precision.",
+            rich_help_panel="Encoder",
+        ),
+    ] = False,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            "--tiles",
+            help="Local features of overlapping tiles, each enlarged to a canvas of its own: 2x2, 3x3 (with --local).",
+            show_default=False,
+            rich_help_panel="Encoder",
+        ),
+    ] = None,
     table: dict[str, Any],
     encoding: dict[str, Any],
     execution: dict[str, Any],
@@ -38,22 +55,33 @@ def cache(
     Stop it at any time: what is done stays, and the same command goes on from there.
     """
     from fewshot_flair.bank import FeatureBank, extract
+    from fewshot_flair.bank.local import LocalBank, LocalView
     from fewshot_flair.cli import terminal
     from fewshot_flair.cli.parsing import split_names
     from fewshot_flair.cli.steps import extraction
     from fewshot_flair.data import Manifest
     from fewshot_flair.encoders import load_encoder
+    from fewshot_flair.encoders.base import Encoder
+    from fewshot_flair.errors import InputError
+    from fewshot_flair.images.tiles import Tiles
     from fewshot_flair.words import counted
 
     console = terminal.console()
     table["classes"] = split_names(table["classes"])
     manifest = Manifest.read(data, labels_required=False, **table)
     loaded = load_encoder(encoding.pop("encoder"), device=execution["device"], **encoding)
-    bank = FeatureBank.open(execution["cache"], loaded)
+    if tiles is not None and not local:
+        raise InputError("--tiles goes with --local; give both")
+    source: Encoder | LocalView = LocalView(loaded, Tiles.parse(tiles or "1x1")) if local else loaded
+    bank: FeatureBank
+    if isinstance(source, LocalView):
+        bank = LocalBank.of(execution["cache"], source)
+    else:
+        bank = FeatureBank.open(execution["cache"], source)
     with extraction(terminal.stderr(console), loaded.name) as tell:
         done = extract(
             manifest,
-            loaded,
+            source,
             bank,
             batch_size=execution["batch_size"],
             workers=execution["workers"],
@@ -82,3 +110,5 @@ def cache(
         )
     dims = ", ".join(f"{kind} {width}" for kind, width in bank.feature_dims.items())
     terminal.say(console, f"bank {bank.folder}: {counted(len(bank), 'image')} ({dims})")
+    if isinstance(bank, LocalBank):
+        terminal.say(console, bank.told())

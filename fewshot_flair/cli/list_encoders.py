@@ -32,6 +32,7 @@ def encoders(
             "text tower" if about.has_text else "no text",
             f"features: {features}",
             f"pixels: {about.image_size or 'its own'}",
+            f"local map: {about.local_map}",
             f"weights: {f'hub {about.hub_id}' if about.hub_id else 'in the package'}",
         ]
         # lines are left to the terminal, so that a name of the hub is never cut or broken

@@ -22,6 +22,7 @@ __all__ = [
     "Encoder",
     "EncoderNow",
     "Execution",
+    "Listing",
     "Prevalence",
     "Run",
     "SavedAdapter",
@@ -92,13 +93,34 @@ Cache = Annotated[
 ]
 
 
-class Table:
-    """How a table of photographs is read."""
+class Listing:
+    """Where a table's photographs are, and how it is read."""
 
     images: Annotated[
         str | None,
-        _data("--images", "Folder the manifest's image paths are relative to (default: the manifest's own)."),
+        _data("--images", "Folder the table's image paths are relative to (default: the table's own)."),
     ] = None
+    image_column: Annotated[
+        str, _data("--image-column", "Column with the image's path.", show_default=True)
+    ] = "image"
+    patient_column: Annotated[
+        str, _data("--patient-column", "Column with the patient.", show_default=True)
+    ] = "patient_id"
+    encoding: Annotated[
+        str | None,
+        _data(
+            "--encoding",
+            "Text encoding of the table where it is not UTF-8 (Excel in Western Europe: cp1252).",
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None, _data("--sheet", "Sheet of a workbook, where several have such columns.")
+    ] = None
+
+
+class Table(Listing):
+    """How a table of labelled photographs is read."""
+
     classes: Annotated[
         str | None,
         _data(
@@ -114,25 +136,9 @@ class Table:
             "The order of --classes is one of grades (known for numbers and for diabetic retinopathy).",
         ),
     ] = False
-    image_column: Annotated[
-        str, _data("--image-column", "Column with the image's path.", show_default=True)
-    ] = "image"
     label_column: Annotated[str, _data("--label-column", "Column with the class.", show_default=True)] = (
         "label"
     )
-    patient_column: Annotated[
-        str, _data("--patient-column", "Column with the patient.", show_default=True)
-    ] = "patient_id"
-    encoding: Annotated[
-        str | None,
-        _data(
-            "--encoding",
-            "Text encoding of the table where it is not UTF-8 (Excel in Western Europe: cp1252).",
-        ),
-    ] = None
-    sheet: Annotated[
-        str | None, _data("--sheet", "Sheet of a workbook, where several have such columns.")
-    ] = None
     scale: Annotated[
         str | None,
         _data(

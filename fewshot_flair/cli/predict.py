@@ -10,7 +10,7 @@ import typer
 from fewshot_flair.cli import options
 
 
-@options.takes(execution=options.Execution)
+@options.takes(listing=options.Listing, execution=options.Execution)
 def predict(
     *,
     run: options.Run,
@@ -59,6 +59,13 @@ def predict(
             "--html", help="Page with small pictures, first what a person should look at.", show_default=False
         ),
     ] = None,
+    maps: Annotated[
+        bool,
+        typer.Option(
+            help="On the page, a second picture of each photograph: what spoke for its class (five passes more)."
+        ),
+    ] = True,
+    listing: dict[str, Any],
     execution: dict[str, Any],
 ) -> None:
     """Classify new photographs with an adapter of an earlier run.
@@ -75,7 +82,7 @@ def predict(
     from fewshot_flair.models.answers import patient_table
     from fewshot_flair.models.predictions import check_table
     from fewshot_flair.models.run import SavedModel
-    from fewshot_flair.report.answers import check_page, write_answers
+    from fewshot_flair.report.answers import SIDE, check_page, shown_rows, write_answers
     from fewshot_flair.words import counted
 
     console = terminal.console()
@@ -92,6 +99,7 @@ def predict(
             text_encoder=text_encoder,
             prevalence=parse_prevalence(prevalence),
             by_patient=patients is not None,
+            listing=listing,
             steps=steps,
         )
     about = model.told(moved=prevalence is not None)
@@ -103,14 +111,27 @@ def predict(
     if not decide:
         found = replace(found, table=found.table.drop(columns=["decision", "reason"]))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_table(found.table, out, "%.6f")
+    write_table(found.table, out, "%.6f", sheet="predictions")
     written = [out]
     if patients is not None and model.decision is not None:
-        write_table(patient_table(replace(found, table=answered), model.decision), patients, "%.6f")
+        write_table(
+            patient_table(replace(found, table=answered), model.decision), patients, "%.6f", sheet="patients"
+        )
         written.append(patients)
     if html is not None:
-        title = counted(len(found.table), "photograph")
-        written.append(write_answers(html, found.table, found.paths, title=title, told=about))
+        title = counted(len(found.table) - len(found.passed_over), "photograph")
+        looked: dict[int, bytes] = {}
+        if maps:
+            from fewshot_flair.models.map_thumbnails import map_thumbnails
+
+            moved = {"encoder": encoder, "text_encoder": text_encoder}
+            shown = shown_rows(found.table)
+            with Shown(console) as steps:
+                looked, sentence = map_thumbnails(
+                    model, found, Encoding(**execution), shown, side=SIDE, steps=steps, **moved
+                )
+            about += [sentence] * bool(sentence)
+        written.append(write_answers(html, found.table, found.paths, title=title, told=about, maps=looked))
     names = ", ".join(map(str, written))
     terminal.say(console, f"written to {names}. A research tool, not a medical device.", bold=names)
     if found.skipped or found.passed_over:

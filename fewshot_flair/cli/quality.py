@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,13 @@ def quality(
             "--out", help="Table to write (.csv, .tsv, .parquet, .xlsx): image, retina, gradable, why."
         ),
     ],
+    all_measures: Annotated[
+        bool,
+        typer.Option(
+            "--all-measures",
+            help="A column for every measure, not only for those that have a limit (docs/quality.md).",
+        ),
+    ] = False,
     cache: options.Cache = None,
     workers: Annotated[
         int | None,
@@ -33,11 +39,11 @@ def quality(
     No model is asked. The exit status is 0 whatever is found; a file that cannot be read has a row that says why.
     """
     from fewshot_flair.bank.qualities import assess_files
-    from fewshot_flair.cli import terminal
+    from fewshot_flair.cli import show, terminal
     from fewshot_flair.files import write_table
     from fewshot_flair.models.photographs import find_photographs
     from fewshot_flair.models.predictions import check_table
-    from fewshot_flair.models.qualities import COLUMNS, quality_table, word_of
+    from fewshot_flair.models.qualities import COLUMNS, quality_table
     from fewshot_flair.words import counted
 
     console = terminal.console()
@@ -50,16 +56,8 @@ def quality(
             workers=workers,
             progress=lambda done: shown.update(f"looked at {done:,} of {counted(len(paths), 'photograph')}"),
         )
-    counts = Counter(word_of(one) for one in found)
-    table = terminal.plain_table()
-    table.add_column("quality")
-    table.add_column("photographs", justify="right")
-    for word in ("good", "poor", "no retina", "unreadable"):
-        table.add_row(word, str(counts[word]))
-    terminal.under_title(console, counted(len(found), "photograph"), table)
-    if passed_over:
-        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(passed_over.items()))
-        terminal.warn(console, f"passed over in the folders, as no image by their names: {kinds}")
+    show.quality(console, paths, found)
+    show.passed_over(console, passed_over)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_table(quality_table(paths, found), out)
+    write_table(quality_table(paths, found, passed_over, every=all_measures), out, sheet="quality")
     terminal.say(console, f"written to {out}. A research tool, not a medical device.", bold=str(out))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from rich.text import Text
 from fewshot_flair.cli.terminal import plain, plain_table, say, under_title, warn
 from fewshot_flair.data.grades import may_be_dr_grades, referable_grades
 from fewshot_flair.data.labels import misspelling_hints
-from fewshot_flair.words import counted
+from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.provenance import Provenance
     from fewshot_flair.experiment.results import StudyResults
+    from fewshot_flair.images.quality.assessment import Quality
     from fewshot_flair.models.predictions import Predictions
 
-__all__ = ["clinic", "decisions", "doubts", "predictions", "written"]
+__all__ = ["clinic", "decisions", "doubts", "passed_over", "predictions", "quality", "written"]
 
+NAMED = 20
+"""Bad photographs that are named on the screen."""
 RENDERED = "rendered photographs, not real eyes"
 
 
@@ -95,15 +99,13 @@ def _of_twins(told: Provenance) -> Iterator[str]:
         return
     n, (one, other) = len(told.twins), (Path(path).name for path in told.twins[0])
     if told.brought:
-        rows = "test row is the very numbers of a training row"
-        if n > 1:
-            rows = "test rows are the very numbers of training rows"
-        first = "" if n == 1 else "the first "
-        yield f"{n} {rows}, {first}{other} of {one}: the same photograph on both sides, which flatters"
-    elif n == 1:
-        yield f"1 photograph is there under two names, {one} and {other}"
+        rows = agreeing(
+            n, "is the very numbers of a training row,", "are the very numbers of training rows, the first"
+        )
+        yield f"{counted(n, 'test row')} {rows} {other} of {one}: the same photograph on both sides, which flatters"
     else:
-        yield f"{n} photographs are there under two names, the first as {one} and {other}"
+        names = agreeing(n, "under two names,", "under two names, the first as")
+        yield f"{counted(n, 'photograph', 'is', 'are')} there {names} {one} and {other}"
 
 
 def _of_text(encoded: Clinic) -> Iterator[str]:
@@ -138,7 +140,15 @@ def predictions(to: Console, found: Predictions, classes: Sequence[str]) -> None
     shown.add_column("photographs", justify="right")
     for name in classes:
         shown.add_row(plain(name), str(int(counts.get(str(name), 0))))
-    under_title(to, counted(int(counts.sum()), "photograph"), shown)
+    kinds = len(found.passed_over)
+    unanswered = len(found.table) - kinds - int(counts.sum())
+    for reason, n in (
+        ("no retina", unanswered - len(found.skipped)),
+        ("left out", len(found.skipped)),
+    ):
+        if n:
+            shown.add_row(f"none: {reason}", str(n), style="yellow")
+    under_title(to, counted(len(found.table) - kinds, "photograph"), shown)
     decided = found.table["decision"].value_counts()
     if decided.get("refer", 0) or decided.get("answer", 0):
         referred = found.table.loc[found.table["decision"] == "refer", "reason"]
@@ -154,12 +164,40 @@ def predictions(to: Console, found: Predictions, classes: Sequence[str]) -> None
             warn(to, f"{column} is empty, as {why_not}; no photograph is referred for it")
     trained = int(found.table["note"].str.startswith("was among the training").sum())
     if trained:
-        warn(to, f"{trained} of them were among the training photographs; what is said of those is no test")
+        was, those = agreeing(trained, "was", "were"), agreeing(trained, "it", "those")
+        warn(
+            to, f"{trained} of them {was} among the training photographs; what is said of {those} is no test"
+        )
     for row in found.skipped:
         warn(to, f"left out {row.image}: {row.reason}")
-    if found.passed_over:
-        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(found.passed_over.items()))
-        warn(to, f"passed over in the folders, as no image by their names: {kinds}")
+    passed_over(to, found.passed_over)
+
+
+def passed_over(to: Console, kinds: Mapping[str, int]) -> None:
+    """Which other files the folders hold, by kind; nothing where there are none."""
+    if kinds:
+        named = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        names = agreeing(sum(kinds.values()), "its name", "their names")
+        warn(to, f"passed over in the folders, as no image by {names}: {named}")
+
+
+def quality(to: Console, paths: Sequence[Path], found: Sequence[Quality | str]) -> None:
+    """How many photographs are good, and the others by name with what is wrong with them, the worst first."""
+    from fewshot_flair.models.qualities import WORDS, note_of, word_of
+
+    counts = Counter(map(word_of, found))
+    table = plain_table()
+    table.add_column("quality")
+    table.add_column("photographs", justify="right")
+    for word in WORDS:
+        table.add_row(word, str(counts[word]))
+    under_title(to, counted(len(found), "photograph"), table)
+    bad = [(path, one) for path, one in zip(paths, found, strict=True) if word_of(one) != "good"]
+    bad.sort(key=lambda pair: -WORDS.index(word_of(pair[1])))
+    for path, one in bad[:NAMED]:
+        warn(to, f"{word_of(one)}: {path}: {note_of(one)}")
+    if len(bad) > NAMED:
+        warn(to, f"and {len(bad) - NAMED:,} more; the table has all")
 
 
 def decisions(to: Console, results: StudyResults) -> None:

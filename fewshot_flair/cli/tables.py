@@ -166,11 +166,16 @@ def _sets_table(to: Console, results: StudyResults) -> None:
 
 
 def _saved_table(to: Console, results: StudyResults) -> None:
+    from fewshot_flair.report.deciding import aurocs
+
     record = results.record
     table = plain_table()
     table.add_column("adapter", overflow="fold")
     unit = "patients" if record.clinics[0].names_patients else "images"
     for column in ("cross-\nvalidation", "balanced\naccuracy", f"95 % over\ntest {unit}", "accuracy"):
+        table.add_column(column, justify="right")
+    areas = aurocs(record)
+    for column in ("AUROC\nacross\nfolds", "AUROC") if areas else ():
         table.add_column(column, justify="right")
     for name, saved in record.saved.items():
         table.add_row(
@@ -179,6 +184,7 @@ def _saved_table(to: Console, results: StudyResults) -> None:
             percentage(saved.test.balanced_accuracy),
             percent_range(saved.test.low, saved.test.high),
             percentage(saved.test.accuracy),
+            *(area.partition(" (")[0] for area in areas.get(name, ())),
             style="bold green" if name == record.default_adapter else None,
         )
     n = record.clinics[0].train.images

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fewshot_flair.data.labels import doubt
+from fewshot_flair.data.labels import doubt, slips
 from fewshot_flair.data.locate import Locator
 from fewshot_flair.data.tables import SPLITS, SkippedRow, Table
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.formats import FORMAT_NAMES, format_of
+from fewshot_flair.words import agreeing, counted
 
 __all__ = [
     *("BadRowsError", "Found", "Rules", "bad_rows", "find_images", "image_folder"),
@@ -33,9 +35,10 @@ class BadRowsError(InputError):
             return
         if len(lines) > SHOWN:
             lines[SHOWN:] = [f"and {len(lines) - SHOWN} more"]
-        count = "1 bad row" if len(self.rows) == 1 else f"{len(self.rows)} bad rows"
-        it = "it" if len(self.rows) == 1 else "them"
-        head = f"{source}: {count}; mend {it}, or go on without {it} (--skip-bad)"
+        it = agreeing(len(self.rows), "it", "them")
+        head = (
+            f"{source}: {counted(len(self.rows), 'bad row')}; mend {it}, or go on without {it} (--skip-bad)"
+        )
         super().__init__("\n  ".join([head, *lines, *besides]))
 
 
@@ -218,8 +221,17 @@ def _label_problems(labels: Sequence[str], rules: Rules) -> dict[str, str]:
     """What is wrong with a label, by the label."""
     distinct = set(labels) - {""}
     if rules.classes is None:
-        reasons = {label: doubt(label, distinct) for label in distinct if rules.labels_required}
-        return {label: reason for label, reason in reasons.items() if reason}
+        if not rules.labels_required:
+            return {}
+        counts = Counter(labels)
+        misspelt = {
+            label: f"has the label {label!r} ({counted(counts[label], 'row')}); is it {other!r} "
+            f"({counted(counts[other], 'row')}), misspelt? Mend it; or, if it is a class of its own, name all classes "
+            "(--classes)"
+            for label, other in slips(labels).items()
+        }
+        reasons = {label: doubt(label, distinct) for label in distinct}
+        return misspelt | {label: reason for label, reason in reasons.items() if reason}
     known = ", ".join(f'"{name}"' if "," in name else name for name in rules.classes)
     by_case = {name.casefold(): name for name in rules.classes}
     wrong = {}

@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from fewshot_flair.data.labels import plain_number
+from fewshot_flair.data.labels import clean, plain_number
 from fewshot_flair.errors import InputError
 
 __all__ = [
-    *("DR_GRADES", "DR_SPELLINGS", "DR_WORDS", "class_order", "folded", "grade_of", "grade_names"),
+    *(
+        "DR_GRADES",
+        "DR_SPELLINGS",
+        "DR_WORDS",
+        "class_named",
+        "class_order",
+        "folded",
+        "grade_of",
+        "grade_names",
+    ),
     *("is_known_order", "may_be_dr_grades", "referable_grades", "stated_order"),
 ]
 
@@ -92,6 +101,33 @@ def grade_names(labels: Iterable[str], source: str) -> dict[str, str]:
             "its labels are 0, 1, 2, 3, 4 or names such as 'No DR' and 'PDR'"
         )
     return {label: DR_GRADES[grade] for label, grade in grades.items() if grade is not None}
+
+
+def class_named(name: str, classes: Sequence[str]) -> str | None:
+    """The class that a user means by a name: as it is written, but for case, spaces and the like; or its grade.
+
+    Where all classes are grades of diabetic retinopathy, each is known by its number and by its usual names too.
+
+    Returns
+    -------
+    str or None
+        None where no class, or more than one, is meant.
+
+    Examples
+    --------
+    >>> class_named("No DR", DR_GRADES), class_named("2", DR_GRADES), class_named("2", ["a", "b"])
+    ('no diabetic retinopathy', 'moderate diabetic retinopathy', None)
+    """
+    if name in classes:
+        return name
+    wanted = folded(plain_number(clean(name)))
+    found = [each for each in classes if folded(plain_number(clean(each))) == wanted]
+    grades = [grade_of(each) for each in classes]
+    if not found and None not in grades and len(set(grades)) == len(grades):
+        numbers = {str(grade): grade for grade in range(len(DR_GRADES))}
+        grade = numbers.get(wanted, grade_of(name))
+        found = [each for each, own in zip(classes, grades, strict=True) if own == grade]
+    return found[0] if len(found) == 1 else None
 
 
 def may_be_dr_grades(labels: Iterable[str]) -> bool:

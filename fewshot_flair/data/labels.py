@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+
+from fewshot_flair.words import counted
 
 __all__ = [
     "Spellings",
@@ -16,6 +19,7 @@ __all__ = [
     "misspelling_hints",
     "patient_name",
     "plain_number",
+    "slips",
     "spell",
 ]
 
@@ -125,6 +129,44 @@ def doubt(label: str, labels: set[str]) -> str | None:
     return None
 
 
+def slips(labels: Iterable[str]) -> dict[str, str]:
+    """Labels that are most likely a slip of the pen, each with the common label that it is one letter from.
+
+    One or two rows have it, at least ten times as many have the other, and the two differ by one letter more, less,
+    other or swapped, in a word of five letters or more (``moderat DR``), or by one space; not by a number, a single
+    letter or within an abbreviation (``stage A``, ``CRVO``), which often tell classes apart.
+    """
+    counts = Counter(label for label in labels if label)
+    found = {}
+    for label, n in counts.items():
+        if n > 2:
+            continue
+        common = [other for other, m in counts.items() if m >= 10 * n and _one_slip(label, other)]
+        if common:
+            found[label] = max(common, key=lambda other: counts[other])
+    return found
+
+
+def _one_slip(one: str, other: str) -> bool:
+    first, second = loosely(one), loosely(other)
+    if abs(len(first) - len(second)) > 1:
+        return False
+    if first.replace(" ", "") == second.replace(" ", ""):
+        return len(first) >= 5
+    pairs = list(zip(first.split(), second.split(), strict=False))
+    differ = [pair for pair in pairs if pair[0] != pair[1]]
+    if len(first.split()) != len(second.split()) or len(differ) != 1:
+        return False
+    a, b = sorted(differ[0], key=len)
+    if len(b) < 5 or not (a + b).isalpha():
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
+    if len(a) < len(b):
+        return a[start:] == b[start + 1 :]
+    swapped = a[start : start + 2] == b[start : start + 2][::-1] and a[start + 2 :] == b[start + 2 :]
+    return a[start + 1 :] == b[start + 1 :] or swapped
+
+
 def misspelling_hints(counts: Mapping[str, int]) -> list[str]:
     """Ask of each very rare class whether it is a common one, misspelt.
 
@@ -143,6 +185,5 @@ def misspelling_hints(counts: Mapping[str, int]) -> list[str]:
         common = [other for other, m in counts.items() if m > 5 * n and not _NUMBER.fullmatch(other)]
         near = get_close_matches(name, common, n=1, cutoff=0.93) if 0 < n < 4 else []
         if near:
-            images = "1 image" if n == 1 else f"{n} images"
-            hints.append(f"class {name!r} has {images}; is it {near[0]!r}, misspelt?")
+            hints.append(f"class {name!r} has {counted(n, 'image')}; is it {near[0]!r}, misspelt?")
     return hints

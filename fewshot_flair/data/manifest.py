@@ -197,7 +197,7 @@ class Manifest:
         skipped = sorted([*wrong, *settled.left_out, *left_out.values()], key=lambda row: row.row)
         said = settled.said + remarks(table, merged, no_patient, found.renamed, len(left_out) - len(again))
         if again:
-            said.append(f"{counted(len(again), 'row')} left out that say again what another row says")
+            said.append(f"{counted(len(again), 'row')} left out, for saying again what another row says")
         if card is not None and card.changed(where):
             said.append(f"{source} was changed by hand since it was prepared")
         return cls(where, order, ordinal, frame, skipped, said, card=card)

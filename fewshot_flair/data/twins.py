@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewshot_flair.data.manifest import Manifest
+from fewshot_flair.words import counted
 
 __all__ = ["Twin", "differently_labelled", "on_both_sides", "twins", "twins_message"]
 
@@ -63,7 +64,7 @@ def on_both_sides(groups: Sequence[Sequence[Twin]]) -> list[list[Twin]]:
 
 def twins_message(groups: Sequence[Sequence[Twin]], what: str) -> str:
     """Name every group: ``2 photographs are there …: a.png (row 2, label x, train) is d.png (row 9, …)``."""
-    count = "1 photograph is" if len(groups) == 1 else f"{len(groups)} photographs are"
+    count = f"{counted(len(groups), 'photograph', 'is', 'are')}"
     lines = [" is ".join(_named(twin) for twin in group) for group in groups[:SHOWN]]
     more = [f"and {len(groups) - SHOWN} more"] if len(groups) > SHOWN else []
     return "\n  ".join([f"{count} there twice, {what}", *lines, *more])

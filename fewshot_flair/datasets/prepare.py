@@ -12,6 +12,7 @@ from fewshot_flair.data.cards import ManifestCard, write_card
 from fewshot_flair.data.checks import image_folder
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.datasets.layouts import patient_of, read_layout
+from fewshot_flair.datasets.pairs import find_pairs, pairs_told
 from fewshot_flair.datasets.register import KnownSet, get_set
 from fewshot_flair.errors import InputError
 from fewshot_flair.files import sha256, write_table
@@ -110,8 +111,8 @@ def prepare_set(
         patient or patient_of(image, known)
         for patient, image in zip(rows["patient_id"], rows["image"], strict=True)
     ]
-    pairs = _pairs(root, rows, near, told)
-    remarks += _against_published(known, rows, named) + _of_pairs(pairs)
+    pairs = find_pairs(root, rows, near, told)
+    remarks += _against_published(known, rows, named) + pairs_told(pairs)
     classes = _in_order(known, rows)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_table(rows[["image", "label", "split", "patient_id"]], out)
@@ -259,56 +260,5 @@ def _against_published(known: KnownSet, rows: pd.DataFrame, named: int) -> list[
     if differ:
         said.append(
             f"counts differ from {published.source}: {len(rows):,} photographs, not {total:,} ({'; '.join(differ)})"
-        )
-    return said
-
-
-def _pairs(root: Path, rows: pd.DataFrame, near: bool, told: Callable[[int, int], None]) -> pd.DataFrame:
-    import pandas as pd
-
-    from fewshot_flair.datasets.likeness import alike_pairs, fingerprints
-
-    images = list(dict.fromkeys(rows["image"]))  # a protocol's table may name one twice
-    digests = [sha256((root / image).read_bytes()) for image in images]
-    first: dict[str, int] = {}
-    pairs = [(j, i, 1.0, True) for i, digest in enumerate(digests) if (j := first.setdefault(digest, i)) != i]
-    if near:
-        prints = fingerprints([root / image for image in images], lambda done: told(done, len(images)))
-        pairs += [(i, j, r, False) for i, j, r in alike_pairs(prints) if digests[i] != digests[j]]
-    entry = rows.drop_duplicates("image").set_index("image")
-    return pd.DataFrame(
-        [
-            {
-                "image": images[i],
-                "other": images[j],
-                "likeness": round(r, 4),
-                "same_bytes": same,
-                "labels_differ": bool(entry["label"][images[i]] != entry["label"][images[j]]),
-                "sides_differ": bool(entry["split"][images[i]] != entry["split"][images[j]]),
-            }
-            for i, j, r, same in pairs
-        ],
-        columns=["image", "other", "likeness", "same_bytes", "labels_differ", "sides_differ"],
-    )
-
-
-def _of_pairs(pairs: pd.DataFrame) -> list[str]:
-    said = []
-    for same, what in ((True, "the same, byte for byte"), (False, "nearly the same")):
-        own = pairs[pairs["same_bytes"] == same]
-        if not len(own):
-            continue
-        first = own.iloc[0]
-        worse = [
-            f"{int(own[column].sum())} {text}"
-            for column, text in (
-                ("labels_differ", "with two labels"),
-                ("sides_differ", "on two sides of the split"),
-            )
-            if own[column].any()
-        ]
-        said.append(
-            f"{counted(len(own), 'pair')} of photographs {what}{', of them ' + ', '.join(worse) if worse else ''}; the "
-            f"first is {first['image']} and {first['other']}"
         )
     return said

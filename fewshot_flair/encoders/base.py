@@ -8,7 +8,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -44,10 +44,16 @@ class ImageFeatures:
         Pooled output of the vision tower, neither projected nor normalised.
     embedding : float32 array of shape (n, E), or None
         Unit vectors in the space shared with texts; None for encoders without a text tower.
+    local : float32 array of shape (n, h, w, D), or None
+        The map before pooling, in the backbone's space; None where it was not asked for.
+    local_embedding : float32 array of shape (n, h, w, E), or None
+        That map carried through the projection, not of unit length.
     """
 
     backbone: NDArray[np.float32]
     embedding: NDArray[np.float32] | None = None
+    local: NDArray[np.float32] | None = None
+    local_embedding: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.backbone)
@@ -76,6 +82,9 @@ class Encoder(ABC):
     device: str
     engine: str = "torch"
     template: str
+    local_map: str = ""
+    """What the local map is: "exact" where its mean is the feature (and that of the projected map the embedding
+    before it gets unit length), "patch tokens" where it is not tied to it; empty where there is none."""
 
     @property
     @abstractmethod
@@ -90,6 +99,10 @@ class Encoder(ABC):
     @abstractmethod
     def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
         """Encode images that `prepare` made, float32 of shape (B, 3, S, S)."""
+
+    def encode_with_map(self, batch: NDArray[np.float32]) -> ImageFeatures:
+        """As `encode_prepared`, in one pass, with the local map; InputError where the encoder has none."""
+        raise InputError(f"encoder {self.name!r} gives no local features; use one that does (docs/local.md)")
 
     @property
     def has_text(self) -> bool:
@@ -112,7 +125,11 @@ class Encoder(ABC):
         return prepare(image, self.preparation)
 
     def encode_images(
-        self, images: ImageLike | Iterable[ImageLike], crop: bool = True, batch_size: int = 8
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        crop: bool = True,
+        batch_size: int = 8,
+        local: bool = False,
     ) -> ImageFeatures:
         """Encode photographs.
 
@@ -123,6 +140,8 @@ class Encoder(ABC):
             Crop to the fundus first, as data sets are prepared.
         batch_size : int
             Images a forward pass.
+        local : bool
+            Give the map before pooling too, from the same pass (see `ImageFeatures` and `local_map`).
 
         Returns
         -------
@@ -141,10 +160,13 @@ class Encoder(ABC):
         parts = []
         for start in range(0, len(items), batch_size):
             batch = np.stack([prepare(image, preparation) for image in items[start : start + batch_size]])
-            parts.append(self.encode_prepared(batch))
-        backbone = np.concatenate([part.backbone for part in parts])
-        embeddings = [part.embedding for part in parts if part.embedding is not None]
-        return ImageFeatures(backbone, np.concatenate(embeddings) if embeddings else None)
+            parts.append(self.encode_with_map(batch) if local else self.encode_prepared(batch))
+
+        def joined(name: str) -> NDArray[np.float32] | None:
+            arrays = [getattr(part, name) for part in parts]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        return ImageFeatures(**{field.name: joined(field.name) for field in fields(ImageFeatures)})  # type: ignore[arg-type]
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts, as they are and as one batch, to unit embeddings float32 [n, E]."""

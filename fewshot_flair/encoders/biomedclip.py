@@ -45,6 +45,7 @@ class BiomedCLIP(PublishedEncoder):
     """
 
     name = "biomedclip"
+    local_map = "patch tokens"
     hub_id = "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
     files = ("open_clip_pytorch_model.bin", "open_clip_model.safetensors")
     beside = ("vocab.txt",)

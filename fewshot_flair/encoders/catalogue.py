@@ -39,6 +39,8 @@ class EncoderInfo:
         Side of the input in pixels; 0 where it depends on the model.
     licence : str
         Of the weights, as their publisher states it.
+    local_map : str
+        What its local features are (see `Encoder.local_map`).
     """
 
     name: str
@@ -49,6 +51,7 @@ class EncoderInfo:
     feature_dims: dict[str, int]
     image_size: int
     licence: str
+    local_map: str = "patch tokens"
 
     @property
     def needs_download(self) -> bool:
@@ -67,6 +70,7 @@ def _mini() -> EncoderInfo:
         {"backbone": config.vision.feature_dim, "embedding": config.proj_dim},
         config.image_size,
         "Apache-2.0",
+        "exact",
     )
 
 
@@ -80,6 +84,7 @@ PUBLISHED = (
         {"backbone": 2048, "embedding": 512},
         512,
         "Apache-2.0 (code); see the hub",
+        "exact",
     ),
     EncoderInfo(
         "clip-vit-b32",
@@ -110,6 +115,7 @@ PUBLISHED = (
         {"backbone": 2048},
         224,
         "BSD-3-Clause (code); see the hub",
+        "exact",
     ),
     EncoderInfo(
         "retfound",
@@ -120,6 +126,7 @@ PUBLISHED = (
         {"backbone": 1024},
         224,
         "CC BY-NC 4.0; see the hub",
+        "exact",
     ),
     EncoderInfo(
         "hf:ORG/NAME",

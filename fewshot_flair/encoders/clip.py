@@ -34,6 +34,7 @@ class CLIP(PublishedEncoder):
     """
 
     name = "clip-vit-b32"
+    local_map = "patch tokens"
     hub_id = "openai/clip-vit-base-patch32"
     files = ("model.safetensors", "pytorch_model.bin")
     beside = ("config.json", "vocab.json", "merges.txt")

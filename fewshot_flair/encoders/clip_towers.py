@@ -22,6 +22,11 @@ class ProjectedVision(nn.Module):
         backbone = self.trunk(pixels)
         return backbone, self.projection(backbone)
 
+    def with_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The trunk's feature [B, width] and its map [B, h, w, width], neither projected."""
+        trunk: Any = self.trunk
+        return trunk.with_map(pixels)
+
 
 class PooledTower(nn.Module):
     """A tower of transformers, reduced to its pooled output."""
@@ -33,3 +38,10 @@ class PooledTower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, S, S] to [B, width]."""
         return self.tower(pixel_values=pixels).pooler_output.flatten(1)
+
+    def with_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The pooled output [B, width], and the patches' tokens after the last norm, [B, h, w, width]."""
+        out = self.tower(pixel_values=pixels)
+        patches = self.tower.post_layernorm(out.last_hidden_state[:, 1:])
+        side = round(patches.shape[1] ** 0.5)
+        return out.pooler_output.flatten(1), patches.unflatten(1, (side, side))

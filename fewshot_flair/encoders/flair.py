@@ -97,6 +97,8 @@ class FLAIRModel(TowerEncoder):
     >>> probs, logits = model("eye.png", ["normal", "macular hole"])  # doctest: +SKIP
     """
 
+    local_map = "exact"
+
     def __init__(
         self,
         weights: Path,
@@ -249,6 +251,20 @@ class FLAIRModel(TowerEncoder):
 
         backbone = self._vision.model(pixels.to(self._dtype, memory_format=torch.channels_last)).float()
         return backbone, self._vision.projection_head_vision(backbone)
+
+    def forward_with_map(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Features as `forward` gives them, and their maps [B, h, w, width], float32.
+
+        The backbone is the mean of its map, and the embedding the unit vector of its map's mean: the projection is
+        linear but for the lengths before and after it, and the first is that of the photograph's backbone.
+        """
+        import torch
+
+        shaped = pixels.to(self._dtype, memory_format=torch.channels_last)
+        backbone, local = (part.float() for part in self._vision.model.with_map(shaped))
+        head = self._vision.projection_head_vision
+        length = backbone.norm(dim=-1).clamp(min=1e-12)[:, None, None, None]
+        return (backbone, head(backbone)), (local, head.projection(local / length))
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts, as they are and as one padded batch, to unit embeddings float32 [n, E]."""

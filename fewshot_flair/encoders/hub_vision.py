@@ -45,6 +45,8 @@ class HubVision(TowerEncoder):
         See `Encoder`.
     """
 
+    local_map = "patch tokens"
+
     def __init__(self, folder: Path, *, name: str, device: str = "cpu", precision: str | None = None) -> None:
         self.folder, self.name, self.device = folder, name, device
         self.precision = check_precision(precision)
@@ -198,10 +200,27 @@ class HubVision(TowerEncoder):
         """Pixels [B, 3, S, S], prepared, to the backbone feature in float32; no embedding."""
         return (self._pooled(self._vision, pixels),)
 
+    def forward_with_map(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The feature, and the last hidden state of the patches as a map [B, h, w, width]; class tokens left out."""
+        import torch
+
+        out = self._states(self._vision, pixels.to(getattr(torch, self.precision)))
+        states = out.last_hidden_state.float()
+        if states.ndim == 4:
+            local = states.permute(0, 2, 3, 1)
+        else:
+            # the patches come last, after the class token and what other tokens there are
+            side = math.isqrt(states.shape[1])
+            local = states[:, -side * side :].unflatten(1, (side, side))
+        return (self._feature(out, self._vision),), (local,)
+
     def _pooled(self, tower: nn.Module, pixels: Tensor) -> Tensor:
         import torch
 
-        out = self._states(tower, pixels.to(getattr(torch, self.precision)))
+        return self._feature(self._states(tower, pixels.to(getattr(torch, self.precision))), tower)
+
+    @staticmethod
+    def _feature(out: Any, tower: nn.Module) -> Tensor:
         states = out.last_hidden_state
         if any(name.endswith("cls_token") for name, _ in tower.named_parameters()):
             return states[:, 0].float()

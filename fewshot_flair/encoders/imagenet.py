@@ -29,6 +29,7 @@ class ImageNetResNet(PublishedEncoder):
     """
 
     name = "imagenet-rn50"
+    local_map = "exact"
     hub_id = "timm/resnet50.tv_in1k"
     files = ("model.safetensors", "resnet50-0676ba61.pth", SECOND_TRAINING, "pytorch_model.bin")
     preparation = ImagePreparation(

@@ -130,3 +130,17 @@ class PublishedEncoder(TowerEncoder):
             return (out.float(),)
         backbone, embedding = out
         return backbone.float(), functional.normalize(embedding.float(), dim=-1)
+
+    def forward_with_map(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Features as `forward` gives them, and their maps [B, h, w, width], float32."""
+        import torch
+        from torch.nn import functional
+
+        tower: Any = self._vision
+        shaped = pixels.to(getattr(torch, self.precision)).contiguous(memory_format=torch.channels_last)
+        backbone, local = tower.with_map(shaped)
+        if not self.has_text:
+            return (backbone.float(),), (local.float(),)
+        embedding, projected = tower.projection(backbone), tower.projection(local)
+        unit = functional.normalize(embedding.float(), dim=-1)
+        return (backbone.float(), unit), (local.float(), projected.float())

@@ -91,7 +91,15 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features, neither projected nor normalised."""
+        return self._last_map(x).mean(dim=(2, 3))
+
+    def with_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The pooled feature [B, feature_dim] and the map that it is the mean of, [B, h, w, feature_dim]."""
+        last = self._last_map(x)
+        return last.mean(dim=(2, 3)), last.permute(0, 2, 3, 1)
+
+    def _last_map(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for stage in self._stages:
             x = self.get_submodule(stage)(x)
-        return x.mean(dim=(2, 3))
+        return x

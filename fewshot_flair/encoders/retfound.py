@@ -30,6 +30,7 @@ class RETFound(PublishedEncoder):
     """
 
     name = "retfound"
+    local_map = "exact"
     hub_id = "YukunZhou/RETFound_mae_natureCFP"
     files = ("RETFound_cfp_weights.pth", "RETFound_mae_natureCFP.pth", "model.safetensors")
     preparation = ImagePreparation(

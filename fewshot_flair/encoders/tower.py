@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.encoders.base import Encoder, ImageFeatures
+from fewshot_flair.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,6 +57,10 @@ class TowerEncoder(Encoder):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Pixels float32 [B, 3, S, S] on the device to the tensors of `ImageFeatures`, in their order."""
 
+    @abstractmethod
+    def forward_with_map(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """What `forward` gives, and for each of its tensors the map [B, h, w, width] before pooling, from one pass."""
+
     @property
     def arithmetic(self) -> dict[str, str]:
         """How the tower computes, for the fingerprint; the engine is named where it is not torch."""
@@ -73,6 +78,21 @@ class TowerEncoder(Encoder):
         with frozen(self.device):
             found = self.forward(torch.from_numpy(batch).to(self.device))
         return ImageFeatures(*(to_numpy(feature) for feature in found))
+
+    def encode_with_map(self, batch: NDArray[np.float32]) -> ImageFeatures:
+        """As `encode_prepared`, in the same single pass, with the local maps; torch alone gives them."""
+        if self.engine != "torch":
+            raise InputError(f"local features come from torch alone; leave --engine {self.engine} out")
+        import torch
+
+        from fewshot_flair.encoders.inference import frozen, to_numpy
+
+        _ = self._vision
+        with frozen(self.device):
+            found, maps = self.forward_with_map(torch.from_numpy(batch).to(self.device))
+        names = ("local", "local_embedding")
+        local = {name: to_numpy(each) for name, each in zip(names, maps, strict=False)}
+        return ImageFeatures(*(to_numpy(feature) for feature in found), **local)
 
     @cached_property
     def _graph(self) -> Run:

@@ -106,8 +106,30 @@ class ViT(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pooled features, neither projected nor of unit length."""
+        return self._pooled(self._tokens(pixels))
+
+    def with_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features [B, width], and those of the patches, [B, h, w, width].
+
+        Of a mean of patches the norm is carried through with the mean's own deviation, so that the map's mean is
+        the feature. Of a class token the patches' tokens after the last norm are given: they have no such tie.
+        """
+        x = self._tokens(pixels)
+        pooled, patches = self._pooled(x), x[:, 1:]
+        side = round(patches.shape[1] ** 0.5)
+        if self.pool == "token":
+            return pooled, self.norm(patches).unflatten(1, (side, side))
+        norm, mean = self.fc_norm, patches.mean(dim=1, keepdim=True)
+        deviation = (mean.var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+        carried = norm.weight * (patches - patches.mean(dim=-1, keepdim=True)) / deviation + norm.bias
+        return pooled, carried.unflatten(1, (side, side))
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
         x = self.patch_embed["proj"](pixels).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
+        return x
+
+    def _pooled(self, x: Tensor) -> Tensor:
         return self.norm(x)[:, 0] if self.pool == "token" else self.fc_norm(x[:, 1:].mean(dim=1))

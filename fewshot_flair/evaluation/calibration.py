@@ -11,6 +11,7 @@ from scipy.special import log_softmax, softmax
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation.intervals import Estimate, weighted_bootstrap
 from fewshot_flair.evaluation.metrics import BINS, expected_calibration_error, reliability_bins
+from fewshot_flair.words import counted
 
 __all__ = [
     *("Calibration", "calibrate", "brier_with_interval", "ece_with_interval", "fit_bias", "fit_temperature"),
@@ -68,7 +69,9 @@ def calibrate(logits: ArrayLike, y: ArrayLike, folds: ArrayLike, *, class_wise: 
     z, truth = _checked(logits, y)
     none = (0.0,) * z.shape[1]
     if len(z) < FEWEST_ROWS:
-        return Calibration(1.0, none, f"not calibrated: {len(z)} rows out of fold, {FEWEST_ROWS} are needed")
+        return Calibration(
+            1.0, none, f"not calibrated: {counted(len(z), 'row')} out of fold, {FEWEST_ROWS} are needed"
+        )
     if (z.argmax(axis=1) == truth).all():
         return Calibration(
             1.0, none, "not calibrated: every row out of fold is right, so no temperature is best"

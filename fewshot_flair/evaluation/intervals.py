@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -161,22 +161,15 @@ def weighted_bootstrap(
     names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
     if len(names) == 1:
         return float("nan"), float("nan")
-    block = max(1, min(resamples, WEIGHT_BYTES // (64 * len(cluster))))
-    blocks = -(-resamples // block)
-    if blocks == 1:
-        parts = [statistic(_first_weights(len(names), block, seed)[:, cluster])]
-    else:
-        draws = cluster_weights(len(names), block, np.random.default_rng(seed))
-        parts = [statistic(next(draws)[:, cluster]) for _ in range(blocks)]
+    block = max(1, WEIGHT_BYTES // (64 * len(cluster)))
+    parts = [
+        statistic(weights[start : start + block][:, cluster])
+        for weights, _ in _drawn(np.ones((len(names), 1)), resamples, seed)
+        for start in range(0, len(weights), block)
+    ]
     values = np.concatenate(parts)[:resamples]
     values = values[~np.isnan(values)]
     return _percentiles(values, confidence) if len(values) else (float("nan"), float("nan"))
-
-
-@lru_cache(maxsize=4)
-def _first_weights(n: int, block: int, seed: int) -> NDArray[np.float64]:
-    """The first of `cluster_weights`, kept, as a dozen figures are resampled alike."""
-    return next(cluster_weights(n, block, np.random.default_rng(seed)))
 
 
 def cluster_weights(n: int, block: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
@@ -206,18 +199,25 @@ def _resampled(
     if n == 1:
         return np.full((len(predictions), 1), np.nan)
     images, right = _cluster_counts(np.asarray(y_true), predictions, cluster, n, n_classes)
-    # A study asks for the resamples of one test side hundreds of times.
-    draw = _kept if 8 * n * resamples <= WEIGHT_BYTES else _blocks
     balanced = []
-    for weights, drawn in draw(images.tobytes(), n_classes, resamples, seed):
+    for weights, drawn in _drawn(images, resamples, seed):
         # The mean over episodes of a class's recall is that of its right answers: one product for all.
         recall = np.stack([weights @ answers for answers in right]) / np.maximum(drawn, 1)
         balanced.append(recall.sum(axis=2) / (drawn > 0).sum(axis=1))
     return np.concatenate(balanced, axis=1)[:, :resamples]
 
 
+def _drawn(images: NDArray[np.float64], resamples: int, seed: int) -> Iterable[Resamples]:
+    """Resamples of clusters in blocks: how often each is drawn, (m, clusters), and images of each class, (m, C).
+
+    `images` of shape (clusters, C) are what each cluster has; a resample has every class that there is. A study asks
+    for those of one test side hundreds of times.
+    """
+    draw = _kept if 8 * len(images) * resamples <= WEIGHT_BYTES else _blocks
+    return draw(images.tobytes(), images.shape[1], resamples, seed)
+
+
 def _blocks(counts: bytes, n_classes: int, resamples: int, seed: int) -> Iterator[Resamples]:
-    """Resamples of clusters in blocks: how often each is drawn, (m, clusters), and images of each class, (m, C)."""
     images = np.frombuffer(counts).reshape(-1, n_classes)
     n, there = len(images), images.any(axis=0)
     kept, drawn_in_all = 0, 0
@@ -234,7 +234,7 @@ def _blocks(counts: bytes, n_classes: int, resamples: int, seed: int) -> Iterato
         yield weights, drawn
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _kept(counts: bytes, n_classes: int, resamples: int, seed: int) -> list[Resamples]:
     return list(_blocks(counts, n_classes, resamples, seed))
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.evaluation.areas import roc_area
 
 __all__ = ["METRICS", "Metric", "Score", "Scores", "balanced_accuracy", "score", "score_draws"]
 
@@ -244,23 +245,7 @@ def _macro_auroc(
 ) -> NDArray[np.float64]:
     if not len(defined):
         return np.full(len(p), np.nan)
-    return np.mean([_auroc(y == c, p[:, :, c]) for c in defined], axis=0)
-
-
-def _auroc(positive: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area under the ROC curve from the ranks of the positives (Mann-Whitney); ties share their mean rank."""
-    n, n_positive = values.shape[1], np.count_nonzero(positive)
-    order = values.argsort(axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
-    place = np.arange(n)
-    new = np.diff(ordered, axis=1) > 0
-    first, last = np.zeros(values.shape, np.int64), np.full(values.shape, n - 1)
-    first[:, 1:] = np.where(new, place[1:], 0)
-    last[:, :-1] = np.where(new, place[:-1], n - 1)
-    first = np.maximum.accumulate(first, axis=1)
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-    twice_ranks = np.where(positive[order], first + last, 0).sum(axis=1)  # ranks from 0
-    return (twice_ranks - n_positive * (n_positive - 1)) / (2 * n_positive * (n - n_positive))
+    return np.mean([roc_area(y == c, p[:, :, c]) for c in defined], axis=0)
 
 
 def balanced_accuracy(y_true: NDArray[np.int64], y_pred: NDArray[np.int64]) -> float:

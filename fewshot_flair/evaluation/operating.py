@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.evaluation.areas import average_precision, roc_area
 from fewshot_flair.evaluation.intervals import Estimate, weighted_bootstrap
 
 __all__ = [
-    *("Threshold", "auprc", "auroc", "delong_variance", "positive_score", "sensitivity_specificity"),
-    *("share_with_interval", "threshold_for"),
+    *("Threshold", "auprc", "auroc", "auroc_difference", "delong_variance", "positive_score"),
+    *("sensitivity_specificity", "share_with_interval", "threshold_for"),
 ]
 
 Z95 = 1.959963984540054
@@ -66,9 +67,20 @@ def auroc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estima
         half = Z95 * variance**0.5 if variance > 0 else float("nan")
         low, high = np.clip([value - half, value + half], 0, 1)
         return Estimate(value, float(low), float(high), "DeLong")
-    statistic = _Weighted(truth, s)
-    value = float(statistic.auroc(np.ones((1, len(s))))[0])
-    return Estimate(value, *weighted_bootstrap(statistic.auroc, clusters), "bootstrap over patients")
+    ends = weighted_bootstrap(lambda w: roc_area(truth, s, w), clusters)
+    return Estimate(float(roc_area(truth, s)[0]), *ends, "bootstrap over patients")
+
+
+def auroc_difference(
+    positive: ArrayLike, first: ArrayLike, second: ArrayLike, clusters: ArrayLike
+) -> tuple[float, float, tuple[float, float]]:
+    """AUROC of two scores of the same rows, and the bootstrap interval over patients of first minus second.
+
+    All are NaN without positives, or without others.
+    """
+    (truth, one), (_, other) = _checked(positive, first), _checked(positive, second)
+    low, high = weighted_bootstrap(lambda w: roc_area(truth, one, w) - roc_area(truth, other, w), clusters)
+    return float(roc_area(truth, one)[0]), float(roc_area(truth, other)[0]), (low, high)
 
 
 def auprc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estimate:
@@ -79,9 +91,9 @@ def auprc(positive: ArrayLike, scores: ArrayLike, clusters: ArrayLike) -> Estima
     truth, s = _checked(positive, scores)
     if not truth.any():
         return Estimate(float("nan"), float("nan"), float("nan"), "bootstrap over patients")
-    statistic = _Weighted(truth, s)
-    value = float(statistic.auprc(np.ones((1, len(s))))[0])
-    return Estimate(value, *weighted_bootstrap(statistic.auprc, clusters), "bootstrap over patients")
+    value = float(average_precision(truth, s, np.ones((1, len(s))))[0])
+    ends = weighted_bootstrap(lambda w: average_precision(truth, s, w), clusters)
+    return Estimate(value, *ends, "bootstrap over patients")
 
 
 def delong_variance(positive: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
@@ -91,7 +103,7 @@ def delong_variance(positive: ArrayLike, scores: ArrayLike) -> tuple[float, floa
     truth, s = _checked(positive, scores)
     m, n = int(truth.sum()), int((~truth).sum())
     together = rankdata(s)
-    value = float((together[truth].sum() - m * (m + 1) / 2) / (m * n))
+    value = float(roc_area(truth, s)[0])
     of_positives = (together[truth] - rankdata(s[truth])) / n
     of_negatives = 1 - (together[~truth] - rankdata(s[~truth])) / m
     if min(m, n) < 2:
@@ -170,34 +182,6 @@ def share_with_interval(right: ArrayLike, clusters: ArrayLike) -> Estimate:
         return Estimate(share, float(ends.low), float(ends.high), "Wilson, by patient")
     low, high = weighted_bootstrap(lambda w: w @ hits / w.sum(axis=1), patients)
     return Estimate(share, low, high, "bootstrap over patients")
-
-
-class _Weighted:
-    """Areas of rows that count by weights (B, n): rows sorted once, ties together."""
-
-    def __init__(self, truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> None:
-        self.order = np.argsort(-scores, kind="stable")
-        ordered = scores[self.order]
-        self.last = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
-        self.truth = truth[self.order].astype(np.float64)
-
-    def _cumulated(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        ordered = weights[:, self.order]
-        hits = (ordered * self.truth).cumsum(axis=1)[:, self.last]
-        return hits, ordered.cumsum(axis=1)[:, self.last] - hits
-
-    def auroc(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        hits, misses = self._cumulated(weights)
-        rise = np.diff(misses, axis=1, prepend=0)
-        middle = hits - np.diff(hits, axis=1, prepend=0) / 2
-        whole = hits[:, -1] * misses[:, -1]
-        return np.divide((rise * middle).sum(axis=1), whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-    def auprc(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        hits, misses = self._cumulated(weights)
-        precision = hits / np.maximum(hits + misses, 1)
-        area = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
-        return np.divide(area, hits[:, -1], out=np.full(len(area), np.nan), where=hits[:, -1] > 0)
 
 
 def _alone(clusters: ArrayLike) -> bool:

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from fewshot_flair.errors import InputError
 
-__all__ = ["PatientLabels", "Rule", "combine_patients", "patient_labels"]
+__all__ = ["PatientLabels", "Rule", "combine_patients", "patient_labels", "predicted_by_patient"]
 
 Rule = Literal["mean", "worst"]
 
@@ -62,6 +62,31 @@ def combine_patients(
     order = np.lexsort((p @ np.arange(p.shape[1]), p.argmax(axis=1), place))
     last = np.r_[place[order][1:] != place[order][:-1], True]
     return names, p[order[last]]
+
+
+def predicted_by_patient(
+    probabilities: NDArray[np.float64], patients: ArrayLike, rule: Rule = "mean"
+) -> NDArray[np.int64]:
+    """The class that `combine_patients` finds likeliest, of many draws at once.
+
+    Parameters
+    ----------
+    probabilities : float64 array of shape (B, n, C)
+    patients : array-like of shape (n,)
+    rule : "mean" or "worst"
+
+    Returns
+    -------
+    int64 array of shape (B, P)
+        Patients in the order of their first photograph.
+    """
+    _, place = _places(patients, probabilities.shape[1])
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(place[order]) > 0])
+    if rule == "worst":
+        return np.maximum.reduceat(probabilities.argmax(axis=2)[:, order], starts, axis=1)
+    logs = np.log(np.maximum(probabilities[:, order], np.finfo(np.float64).tiny))
+    return np.add.reduceat(logs, starts, axis=1).argmax(axis=2)
 
 
 def patient_labels(y: ArrayLike, patients: ArrayLike, *, ordinal: bool) -> PatientLabels:

@@ -16,8 +16,9 @@ from fewshot_flair.experiment.code import code_digest
 from fewshot_flair.experiment.design import FLAIR_2025
 from fewshot_flair.experiment.draws import draw
 from fewshot_flair.experiment.grid import scenario_label
+from fewshot_flair.experiment.measured import Measured, over_folds, repeated
 from fewshot_flair.experiment.results import FORMAT, CellResult
-from fewshot_flair.experiment.scoring import Measured, measure_adapter, noisy_labels, over_folds, repeated
+from fewshot_flair.experiment.scoring import measure_adapter, noisy_labels
 from fewshot_flair.experiment.sets import measure_sets, where_it_ends
 from fewshot_flair.experiment.spec import usable_adapters
 

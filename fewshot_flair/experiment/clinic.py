@@ -58,7 +58,7 @@ class Rows:
         return len(self.y)
 
     def read(self, kind: str, rows: slice | NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Features of `rows` (all by default): float32 (rows, width); `kind` is backbone or embedding."""
+        """Features of `rows` (all by default): float32 (rows, width); `kind` is backbone, embedding or local."""
         if 4 * len(self) * self.bank.feature_dims[kind] <= KEPT_BYTES:
             kept = _KEPT.setdefault(self, {})
             if kind not in kept:
@@ -177,6 +177,7 @@ class Clinic:
             *(str([train.tolist(), test.tolist()]) for train, test in self.fold_rows),
             self.provenance.encoder.fingerprint_id,
             self.provenance.text_digest,
+            *([self.train.bank.source.fingerprint_id] if "local" in self.feature_dims else []),
         ]
 
     def learnable(self, kind: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -185,9 +186,9 @@ class Clinic:
         pooled = rows >= n
         if self.pool is None or not pooled.any():
             return self.train.read(kind, rows)
-        features = np.empty((len(rows), self.feature_dims[kind]), dtype=np.float32)
-        features[~pooled] = self.train.read(kind, rows[~pooled])
-        features[pooled] = self.pool.read(kind, rows[pooled] - n)
+        others = self.pool.read(kind, rows[pooled] - n)
+        features = np.empty((len(rows), others.shape[1]), dtype=np.float32)
+        features[~pooled], features[pooled] = self.train.read(kind, rows[~pooled]), others
         return features
 
     def unlabelled(self, adapter: Adapter, kind: str) -> NDArray[np.float32] | None:
@@ -207,7 +208,18 @@ class Clinic:
 
 
 def kind_at_hand(wanted: str, feature_dims: Mapping[str, int]) -> str:
-    """`wanted` where there is such a feature, else the only one: vision-only encoders have no embedding."""
+    """`wanted` where there is such a feature, else the only one: vision-only encoders have no embedding.
+
+    Raises
+    ------
+    InputError
+        If local features are wanted and there are none: no other feature is one of them.
+    """
+    if wanted == "local" and wanted not in feature_dims:
+        raise InputError(
+            "adapters of local features need photographs, and an encoder that gives the map before pooling; these "
+            "features have none (docs/local.md)"
+        )
     return wanted if wanted in feature_dims else next(iter(feature_dims))
 
 
@@ -255,6 +267,6 @@ def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> N
     ]
     if twice:
         raise InputError(
-            f"{len(twice)} photographs are in training and in test under two names: {'; '.join(twice)}; remove one "
-            "of each, or go on without the training ones (--on-leak drop-train)"
+            f"{counted(len(twice), 'photograph', 'is', 'are')} in training and in test under two names: "
+            f"{'; '.join(twice)}; remove one of each, or go on without the training ones (--on-leak drop-train)"
         )

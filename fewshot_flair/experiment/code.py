@@ -19,6 +19,7 @@ PARTS = (
     "evaluation",
     "conformal",
     "experiment/scoring.py",
+    "experiment/measured.py",
     "experiment/draws.py",
     "experiment/sets.py",
     "experiment/calibrating.py",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from fewshot_flair.data.grades import DR_WORDS, folded
+from fewshot_flair.data.grades import DR_WORDS, class_named, folded
 from fewshot_flair.errors import InputError
 from fewshot_flair.words import nearest
 
@@ -108,10 +108,10 @@ def positive_classes(choice: DecisionChoice, classes: Sequence[str]) -> list[str
         If a name is no class, all classes are positive, or an operating point is wanted without any.
     """
     if choice.positive:
-        _known("--positive", choice.positive, classes)
-        if set(choice.positive) >= set(classes):
+        named = _known("--positive", choice.positive, classes)
+        if set(named) >= set(classes):
             raise InputError("--positive: all classes are named; some must be left that are not positive")
-        return [name for name in classes if name in choice.positive]
+        return [name for name in classes if name in named]
     if len(classes) == 2:
         normal = [_reads_normal(name) for name in classes]
         return [classes[0]] if normal == [False, True] else [classes[1]]
@@ -129,26 +129,42 @@ def check_decision(choice: DecisionChoice, classes: Sequence[str]) -> None:
     check_prevalence(choice.prevalence, classes)
 
 
-def check_prevalence(prevalence: object, classes: Sequence[str]) -> None:
-    """Raise where shares name no class, lack one, or do not sum to 1; "estimate" and None pass."""
-    if not isinstance(prevalence, dict):
-        return
-    _known("--prevalence", prevalence, classes)
-    if missing := [name for name in classes if name not in prevalence]:
+def check_prevalence(
+    prevalence: Mapping[str, float] | Literal["estimate"] | None, classes: Sequence[str]
+) -> dict[str, float] | Literal["estimate"] | None:
+    """The same with the classes' own names; "estimate" and None as they are.
+
+    Raises
+    ------
+    InputError
+        Where shares name no class, name one twice, lack one, or do not sum to 1.
+    """
+    if prevalence is None or prevalence == "estimate":
+        return prevalence
+    named = _known("--prevalence", prevalence, classes)
+    if twice := [name for name in classes if named.count(name) > 1]:
+        raise InputError(f"--prevalence: more than one share for {', '.join(twice)}; give one")
+    if missing := [name for name in classes if name not in named]:
         raise InputError(
             f"--prevalence: no share for {', '.join(missing)}; give every class (0 where it never is)"
         )
     if abs(sum(prevalence.values()) - 1) > 0.005 or min(prevalence.values()) < 0:
         raise InputError(f"--prevalence: the shares sum to {sum(prevalence.values()):g}; they must sum to 1")
+    return dict(zip(named, prevalence.values(), strict=True))
 
 
-def _known(option: str, names: Iterable[str], classes: Sequence[str]) -> None:
+def _known(option: str, names: Iterable[str], classes: Sequence[str]) -> list[str]:
+    """The classes that are meant (see `class_named`)."""
+    found = []
     for name in names:
-        if name not in classes:
+        meant = class_named(name, classes)
+        if meant is None:
             hint = nearest(name, classes)
             raise InputError(
                 f"{option}: no class {name!r}; {hint}{' ' * bool(hint)}there are {', '.join(classes)}"
             )
+        found.append(meant)
+    return found
 
 
 def _reads_normal(name: str) -> bool:

@@ -14,6 +14,7 @@ from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
 from fewshot_flair.files import read_toml
+from fewshot_flair.images.tiles import Tiles
 
 __all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
 
@@ -99,6 +100,9 @@ class EncoderChoice(_Strict):
         What `load_encoder` takes; by default the name.
     text_encoder, precision, engine, fast : optional
         As `load_encoder` takes them.
+    tiles : str
+        Of the local features that some adapters take: "1x1" for those of the canvas, "2x2" for those of
+        overlapping tiles, each enlarged to a canvas of its own.
     """
 
     name: Short
@@ -107,6 +111,15 @@ class EncoderChoice(_Strict):
     precision: str | None = None
     engine: str = "torch"
     fast: bool = False
+    tiles: str = "1x1"
+
+    @field_validator("tiles")
+    @classmethod
+    def _names_tiles(cls, value: str) -> str:
+        try:
+            return str(Tiles.parse(value))
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def asked(self) -> str:
@@ -184,8 +197,8 @@ class Study(_Strict):
         Names, or tables such as ``{kind = "dirichlet", concentration = 10}``.
     adapters : list of AdapterSpec
         In the file ``"name"``, ``"name:parameter=value"`` or ``{name = ..., parameter = ...}``; the
-        string ``"all"`` stands for every adapter that needs neither unlabelled images nor the text
-        tower while it fits.
+        string ``"all"`` stands for every adapter that needs neither unlabelled images nor local features nor the
+        text tower while it fits.
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str

@@ -17,13 +17,15 @@ from fewshot_flair.experiment.pretrained import known_set, pretrained_on
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features
 from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
+from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     from fewshot_flair.bank import Extraction, FeatureBank
+    from fewshot_flair.bank.local import LocalView
     from fewshot_flair.data import Manifest
     from fewshot_flair.encoders.base import Encoder
 
-__all__ = ["Encoding", "check_choice", "encode", "with_text"]
+__all__ = ["Encoding", "check_choice", "encode", "opened", "with_text"]
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,29 @@ class Encoding:
 
 
 def encode(
-    data: DataSet, choice: EncoderChoice, sources: Sources, how: Encoding, progress: Any = None
+    data: DataSet,
+    choice: EncoderChoice,
+    sources: Sources,
+    how: Encoding,
+    progress: Any = None,
+    *,
+    local: bool = False,
 ) -> Clinic:
     """Encode what the bank lacks of all sides, and join rows with features; texts come by `with_text`.
+
+    With `local`, local features too, of the choice's tiles.
 
     Raises
     ------
     InputError
         If a patient or an image is on both sides, a side is empty, or classes differ.
     """
-    from fewshot_flair.bank import FeatureBank, extract
+    from fewshot_flair.bank import extract
 
+    if local and (how.train_copies or how.test_copies):
+        raise InputError(
+            "adapters of local features have no augmented copies; leave the copies out, or take other adapters"
+        )
     train, test = sources.train, sources.test
     if train.classes != test.classes:
         raise InputError(
@@ -83,10 +97,10 @@ def encode(
             "give both manifests the same --classes"
         )
     encoder = how.encoder(choice)
-    bank = FeatureBank.open(how.cache, encoder)
+    source, bank = opened(encoder, how, choice.tiles if local else None)
     done = extract(
         sources.all,
-        encoder,
+        source,
         bank,
         batch_size=how.batch_size,
         workers=how.workers,
@@ -130,7 +144,7 @@ def encode(
     skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
     return Clinic(
         data.name, train.classes, train.ordinal, sides["train"], sides["test"], pool,
-        encoder.feature_dims, None, encoder if encoder.has_text else None,
+        bank.feature_dims, None, encoder if encoder.has_text else None,
         Provenance(
             data=data.name,
             known_set=known.name if known is not None else "",
@@ -160,6 +174,20 @@ def encode(
         ),
         _known_rows(sources, train, done),
     )  # fmt: skip
+
+
+def opened(
+    encoder: Encoder, how: Encoding, tiles: str | None = None
+) -> tuple[Encoder | LocalView, FeatureBank]:
+    """What `extract` runs, and its bank: an encoder's own, or with `tiles` that of its local features."""
+    from fewshot_flair.bank import FeatureBank
+    from fewshot_flair.bank.local import LocalBank, LocalView
+    from fewshot_flair.images.tiles import Tiles
+
+    if tiles is None:
+        return encoder, FeatureBank.open(how.cache, encoder)
+    view = LocalView(encoder, Tiles.parse(tiles))
+    return view, LocalBank.of(how.cache, view)
 
 
 def with_text(clinic: Clinic, name: str, prompts: Prompts) -> Clinic:
@@ -266,10 +294,13 @@ def _pool(sources: Sources, done: Extraction, bank: FeatureBank, test: Rows) -> 
         for i, (patient, key) in enumerate(zip(pool.patients, pool.keys, strict=True))
         if patient not in tested and key not in keys
     ]
-    said = [f"{len(kept)} images without a label are the pool: adapters that can learn from them"]
-    if len(kept) < len(pool):
+    n, left = len(kept), len(pool) - len(kept)
+    images = f"{counted(n, 'image')} without a label {agreeing(n, 'is', 'are')} the pool"
+    said = [f"{images}: adapters that can learn from {agreeing(n, 'it', 'them')}"]
+    if left:
         said.append(
-            f"{len(pool) - len(kept)} images without a label are of test patients and were left out of the pool"
+            f"{counted(left, 'image')} without a label {agreeing(left, 'is', 'are')} of test patients and "
+            f"{agreeing(left, 'was', 'were')} left out of the pool"
         )
     return (pool.take(np.array(kept, dtype=np.int64)) if kept else None), said
 

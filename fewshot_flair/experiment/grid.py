@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ __all__ = [
     "n_draws",
     "scenario_label",
     "shots_text",
+    "shots_texts",
 ]
 
 ALL_SHOTS = 10**9
@@ -72,6 +74,12 @@ def shots_text(shots: int, *, alone: bool = False) -> str:
     if shots == ALL_SHOTS:
         return "all" if alone else "all training images"
     return str(shots) if alone else counted(shots, "shot")
+
+
+def shots_texts(shots: Iterable[int]) -> str:
+    """Several numbers of shots in words: ``1, 4, all shots``."""
+    words = [shots_text(k, alone=True) for k in sorted(shots)]
+    return f"{', '.join(words)} {'shot' if words == ['1'] else 'images' if words == ['all'] else 'shots'}"
 
 
 def n_draws(rows: pd.DataFrame) -> int:

@@ -21,6 +21,7 @@ from fewshot_flair.experiment.provenance import EncoderMade, Provenance, side_of
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.text.prompts import text_digest
 from fewshot_flair.text.prototypes import TextPrototypes
+from fewshot_flair.words import counted
 
 __all__ = ["imported_clinic", "made_by", "row_names"]
 
@@ -66,7 +67,9 @@ def imported_clinic(data: DataSet, folder: Path = Path(), cache: Path | None = N
         files["pool"] = files["test"]
     else:
         remarks = (
-            [f"{len(sides['pool'])} rows of {files['pool'].name} are the pool"] if "pool" in sides else []
+            [f"the pool: {counted(len(sides['pool']), 'row')} of {files['pool'].name}"]
+            if "pool" in sides
+            else []
         )
     text = found["train"].text
     dims = dict(found["train"].bank.feature_dims)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.grid import SETTING
 from fewshot_flair.files import digest_of, read_json
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.provenance import Provenance
@@ -80,5 +81,5 @@ def unmet_needs(needs: dict[str, Any], study: dict[str, Any], clinics: Sequence[
     if study["protocol"] != needs.get("protocol", study["protocol"]):
         reasons.append(f"the draws are of protocol {study['protocol']}, not {needs['protocol']}")
     if len(study["seeds"]) != needs.get("seeds", len(study["seeds"])):
-        reasons.append(f"there are {len(study['seeds'])} draws, not {needs['seeds']}")
+        reasons.append(f"it has {counted(len(study['seeds']), 'draw')}, not {needs['seeds']}")
     return reasons

@@ -19,10 +19,12 @@ from fewshot_flair.files import digest_of, read_json, read_signed, write_signed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
+__all__ = ["BY_PATIENT", "FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
 
 FORMAT = "fewshot-flair run 3"
 """Raised with whatever a run's folder holds, so that folders of another make are not taken for ours."""
+BY_PATIENT = "patient_balanced_accuracy"
+"""Column of balanced accuracy with a patient's photographs combined, where one has several."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Saved(_Record):
         Digest of its ``adapter.json``, so that no other run's adapter is taken for it.
     cross_validation : float or None
         Balanced accuracy over the training rows, each predicted by a fit without its patient.
+    cross_validation_auroc : float or None
+        AUROC of the positive classes over the same rows; None where none were asked for.
     decision : dict or None
         What its folder keeps for use (see `models.Decision`).
     decided : DecisionFigures or None
@@ -137,6 +141,7 @@ class Saved(_Record):
     sha256: str
     training_images: int
     cross_validation: float | None
+    cross_validation_auroc: float | None = None
     test: TestFigures
     decision: dict[str, Any] | None = None
     decided: DecisionFigures | None = None

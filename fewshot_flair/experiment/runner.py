@@ -197,6 +197,8 @@ def _encoded(
                 f"data set {data.name}: folds are made of photographs; files of features keep their sides"
             )
         return imported_clinic(data, study.folder, how.cache)
+    from fewshot_flair.adapters import get_adapter_class
+
     usable, _ = usable_adapters(study.adapters, has_text=how.encoder(choice).has_text)
     if not usable and len(study.encoders) == 1:
         labels = ", ".join(spec.label for spec in study.adapters)
@@ -205,7 +207,12 @@ def _encoded(
             "`fewshot-flair adapters`)"
         )
     with told.extraction(f"{data.name}, {choice.name}") as progress:
-        return encode(data, choice, sources, how, progress)
+        local = any(get_adapter_class(spec.name).features == "local" for spec in usable)
+        if choice.tiles != "1x1" and not local:
+            told.say(
+                f"tiles {choice.tiles} of {choice.name} are not used: no adapter here takes local features"
+            )
+        return encode(data, choice, sources, how, progress, local=local)
 
 
 def _check(study: Study) -> dict[str, Any] | None:

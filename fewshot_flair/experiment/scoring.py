@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.experiment.calibrating import draw_temperatures
-from fewshot_flair.experiment.results import CellResult
+from fewshot_flair.experiment.measured import Measured
+from fewshot_flair.experiment.results import BY_PATIENT, CellResult
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,89 +21,13 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["Measured", "evaluate_adapter", "measure_adapter", "noisy_labels", "over_folds", "repeated"]
+__all__ = ["evaluate_adapter", "measure_adapter", "noisy_labels"]
 
 CALIBRATED = ("brier_score", "expected_calibration_error")
 """What is measured after a temperature too, on request."""
 PROBABILITY_BYTES = 256 * 2**20
 _warm: set[str] = set()
 """Adapters that this process has fitted before."""
-
-
-@dataclass
-class Measured:
-    """What `measure_adapter` finds on one training and one test side, before folds are joined.
-
-    Attributes
-    ----------
-    predicted : int array of shape (B, n)
-        Of each draw and test row.
-    y, patients
-        Of the test rows.
-    seconds : float
-        Of all fits.
-    """
-
-    label: str
-    classes: list[str]
-    rows: list[dict[str, Any]]
-    confusion: NDArray[np.float64]
-    reliability: NDArray[np.float64]
-    predicted: NDArray[np.unsignedinteger]
-    y: NDArray[np.int64]
-    patients: list[str]
-    seconds: float
-    notes: list[str]
-    sets: list[dict[str, Any]] = field(default_factory=list)
-
-    def result(self) -> CellResult:
-        """The cell of this side alone."""
-        return _joined([self], self.rows, self.sets)
-
-
-def over_folds(parts: Sequence[Measured]) -> CellResult:
-    """The cell of all folds: a row a fold and seed, with the column ``fold``."""
-    rows, sets = (
-        [
-            {"seed": row["seed"], "fold": fold} | row
-            for fold, part in enumerate(parts)
-            for row in getattr(part, kind)
-        ]
-        for kind in ("rows", "sets")
-    )
-    return _joined(parts, rows, sets)
-
-
-def repeated(whole: Measured, folds: int) -> CellResult:
-    """The cell of an adapter that every fold tests alike, on all rows."""
-    rows, sets = (
-        [{"seed": row["seed"], "fold": fold} | row for fold in range(folds) for row in getattr(whole, kind)]
-        for kind in ("rows", "sets")
-    )
-    return _joined([whole], rows, sets)
-
-
-def _joined(parts: Sequence[Measured], rows: list[dict[str, Any]], sets: list[dict[str, Any]]) -> CellResult:
-    from fewshot_flair.evaluation import cluster_bootstrap
-
-    fits = sum(len(part.rows) for part in parts)
-    return CellResult(
-        names={"adapter": parts[0].label},
-        classes=parts[0].classes,
-        rows=rows,
-        confusion=sum((part.confusion for part in parts), np.zeros_like(parts[0].confusion))
-        / len(parts[0].rows),
-        reliability=sum((part.reliability for part in parts), np.zeros_like(parts[0].reliability)),
-        patient_interval=cluster_bootstrap(
-            np.concatenate([part.y for part in parts]),
-            np.concatenate([part.predicted for part in parts], axis=1),
-            [patient for part in parts for patient in part.patients],
-            len(parts[0].classes),
-        ),
-        fit_seconds=sum(part.seconds for part in parts) / fits,
-        notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
-        sets=sets,
-    )
 
 
 def evaluate_adapter(clinic: Clinic, spec: AdapterSpec, episodes: Episodes, **settings: Any) -> CellResult:
@@ -157,6 +82,7 @@ def measure_adapter(
     transductive = clinic.provenance.transductive
     seen = transductive and adapter.uses_unlabeled and episodes.unlabeled is not None
     n_classes = len(clinic.classes)
+    several = len(set(clinic.test.patients)) < len(clinic.test)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
     rows: list[dict[str, Any]] = []
     predicted: list[NDArray[np.unsignedinteger]] = []
@@ -192,6 +118,8 @@ def measure_adapter(
         if transductive:
             columns["transductive"] = [seen] * len(part)
         columns |= {key: values.tolist() for key, values in scored.values.items()}
+        if several:
+            columns[BY_PATIENT] = _by_patient(clinic, probabilities)
         if cooled is not None:
             calibrated = score_draws(clinic.test.y, cooled).values
             columns |= {f"{key}_calibrated": calibrated[key].tolist() for key in CALIBRATED}
@@ -216,6 +144,19 @@ def measure_adapter(
     )
 
 
+def _by_patient(clinic: Clinic, probabilities: NDArray[np.float64]) -> list[float]:
+    """Balanced accuracy of each draw over the patients who have one true class; NaN where none has."""
+    from fewshot_flair.evaluation import balanced_accuracy, patient_labels
+    from fewshot_flair.evaluation.patients import predicted_by_patient
+
+    truth = patient_labels(clinic.test.y, clinic.test.patients, ordinal=clinic.ordinal).y
+    known = truth >= 0
+    if not known.any():
+        return [float("nan")] * len(probabilities)
+    found = predicted_by_patient(probabilities, clinic.test.patients, "worst" if clinic.ordinal else "mean")
+    return [balanced_accuracy(truth[known], one[known]) for one in found]
+
+
 def _cooled(probabilities: NDArray[np.float64], temperatures: NDArray[np.float64]) -> NDArray[np.float64]:
     """softmax(logits / T) of softmax(logits): (B, n, C) and (B,)."""
     from scipy.special import softmax
@@ -229,8 +170,9 @@ def _sameness(episodes: Episodes) -> list[str]:
     sets = {tuple(sorted(rows.tolist())) for rows in episodes.indices}
     if len(episodes) < 2 or len(sets) > 1:
         return []
+    images = counted(len(episodes.indices[0]), "image")
     return [
-        f"all {len(episodes)} draws of {len(episodes.indices[0])} images take the same ones, as there are no more: "
+        f"all {len(episodes)} draws of {images} take the same ones, as there are no more: "
         "intervals over draws and tests between adapters say nothing there"
     ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
 from fewshot_flair.episodes.folds import flair_folds, inseparable, patient_folds
@@ -80,9 +81,7 @@ def read_sources(
     """
     first = _read(data, data.manifest, data.images, folder, progress)
     others = (
-        []
-        if data.test_on is None
-        else [_read(data, data.test_on, data.test_images, folder, progress, classes=first.classes)]
+        [] if data.test_on is None else [_read_tested(data, data.test_on, folder, progress, first.classes)]
     )
     pools = (
         []
@@ -233,6 +232,19 @@ def _without_twins(
             )
         )
     return train, said
+
+
+def _read_tested(
+    data: DataSet, where: str, folder: Path, progress: Told | None, classes: list[str]
+) -> Manifest:
+    """Read the table to test on; its paths start from `images` too, where none is found from its own folder."""
+    try:
+        return _read(data, where, data.test_images, folder, progress, classes=classes)
+    except BadRowsError as error:
+        lost = all("is not there" in row.reason for row in error.rows)
+        if not lost or data.images is None or data.test_images is not None:
+            raise
+        return _read(data, where, data.images, folder, progress, classes=classes)
 
 
 def _read(

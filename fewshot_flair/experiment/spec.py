@@ -90,7 +90,11 @@ def frozen_adapters(named: list[str] | None) -> list[AdapterSpec]:
         return [AdapterSpec.parse(text) for text in named]
     from fewshot_flair.adapters import list_adapters
 
-    return [AdapterSpec(a.name) for a in list_adapters() if not (a.uses_unlabeled or a.needs_tower)]
+    return [
+        AdapterSpec(a.name)
+        for a in list_adapters()
+        if not (a.uses_unlabeled or a.needs_tower or a.features == "local")
+    ]
 
 
 def usable_adapters(

@@ -37,8 +37,11 @@ def add_columns(
     rows: TrainingRows | None,
     quality: Sequence[Quality | str] | None,
     patients: Sequence[str],
+    local: bool = False,
 ) -> pd.DataFrame:
     """The table of `predict_table` with what stands beside each answer; what cannot be said is empty.
+
+    Of what is no retina no class, probability and set is said: any would be untrue.
 
     The columns are ``positive`` (the probability of the positive classes, with an operating point), ``set``,
     ``decision``, ``reason``, ``quality``, ``typicality``, ``patient`` and ``nearest``.
@@ -53,6 +56,8 @@ def add_columns(
     quality : sequence of n, optional
         As `assess_files` gives it; None where there are no photographs.
     patients : sequence of n str
+    local : bool
+        Whether the features are local ones.
     """
     from fewshot_flair.evaluation import positive_score
     from fewshot_flair.models.qualities import word_of
@@ -61,9 +66,11 @@ def add_columns(
     typical = np.full(n, np.nan)
     nearest = [""] * n
     if rows is not None and n:
-        nearest = [rows.names(found) for found in rows.nearest(features)]
+        # local features begin with the photograph's own, by which it is compared
+        whole = features[:, : rows.features.shape[1]] if local else features
+        nearest = [rows.names(found) for found in rows.nearest(whole)]
         if rows.typicality is not None:
-            typical = rows.typicality.p_values(features)
+            typical = rows.typicality.p_values(whole)
     concerns = [_concern(None if quality is None else quality[i], typical[i]) for i in range(n)]
     decisions, reasons = [""] * n, concerns
     if decision is not None and plain is not None and n:
@@ -71,11 +78,18 @@ def add_columns(
     if decision is not None and decision.operating is not None and n:
         shown = table[[f"probability_{name}" for name in decision.classes]].to_numpy(np.float64)
         table = table.assign(positive=positive_score(shown, decision.positive))
+    words = [""] * n if quality is None else [word_of(found) for found in quality]
+    named = _sets(sets, features)
+    if "no retina" in words:
+        none = np.array(words) == "no retina"
+        table = table.copy()
+        table.loc[none, [name for name in table.columns if name != "image"]] = None
+        named = ["" if empty else name for empty, name in zip(none, named, strict=True)]
     return table.assign(
-        set=_sets(sets, features),
+        set=named,
         decision=decisions,
         reason=reasons,
-        quality=[""] * n if quality is None else [word_of(found) for found in quality],
+        quality=words,
         typicality=typical,
         patient=list(patients),
         nearest=nearest,
@@ -96,7 +110,7 @@ def patient_table(found: Predictions, decision: Decision) -> pd.DataFrame:
 
     table, plain = found.table, found.plain
     named = table[table["patient"].fillna("") != ""]
-    used = named[named["predicted"].notna() & (named["quality"] != "no retina")]
+    used = named[named["predicted"].notna()]
     columns = [f"probability_{name}" for name in decision.classes]
     every = named["patient"].value_counts().sort_index()
     made = pd.DataFrame({"photographs": used["patient"].value_counts().reindex(every.index, fill_value=0)})

@@ -15,12 +15,13 @@ from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.provenance import Provenance
-    from fewshot_flair.experiment.results import TestFigures
+    from fewshot_flair.experiment.results import Saved, TestFigures
     from fewshot_flair.models.origin import Origin
     from fewshot_flair.models.run import SavedModel
 
 __all__ = ["card_files", "model_card"]
 
+FIGURES = {"cross_validation", "cross_validation_auroc", "test", "decided"}
 FEW = 30
 """Test images of a class below which its figures are called uncertain."""
 
@@ -47,7 +48,9 @@ def model_card(origin: Origin, model: SavedModel, use: dict[str, Any]) -> dict[s
         "limits": _limits(origin, model, provenance, use),
         "classes": use["classes"],
         "data": _data(provenance),
-        "figures": saved.model_dump(include={"cross_validation", "test", "decided"}) if saved else None,
+        "figures": saved.model_dump(include={"cross_validation", "cross_validation_auroc", "test", "decided"})
+        if saved
+        else None,
         "chosen": record.default_rule if record and record.default_adapter == origin.label else None,
         "use": use,
         "command": record.command if record else "",
@@ -59,7 +62,13 @@ def card_files(origin: Origin, model: SavedModel, use: dict[str, Any]) -> dict[s
     """``card.json`` and ``card.html``, the latter one file without any reference outside itself."""
     card = model_card(origin, model, use)
     name = f"{origin.label} for {model.data}"
-    content = {"name": name, "card": card, "figures": _figures(origin), "percentage": percentage}
+    content = {
+        "name": name,
+        "card": card,
+        "figures": _figures(origin),
+        "percentage": percentage,
+        "counted": counted,
+    }
     page = render(name, [("{% include 'card.html.j2' %}", content)])
     return {
         "card.json": json_bytes(card),
@@ -109,6 +118,10 @@ def _limits(
         "A research tool, not a medical device: no answer of it replaces a physician's.",
         "It gives an answer to every image, also to one that is no retina or cannot be graded, and only ever one of "
         "the classes below: whatever else an eye has, it cannot say.",
+        "The graph gives logits and a feature, nothing else. What `fewshot-flair predict` checks besides is not in it: "
+        "whether a photograph shows a retina and is fit to grade, how typical it is of the training photographs, the "
+        "set of classes that cannot be ruled out, and the decision to answer or refer. Who uses the graph alone has to "
+        "make these checks, or go without.",
     ]
     if provenance and origin.saved:
         said += _tested(origin, model, provenance)
@@ -171,6 +184,7 @@ def _figures(origin: Origin) -> list[tuple[str, str]]:
             "balanced accuracy in cross-validation on training rows, %",
             percentage(origin.saved.cross_validation),
         ),
+        *_ranked(origin.saved),
         ("accuracy, %", percentage(test.accuracy)),
         *(
             (label, "–" if value is None else f"{value:.3f}")
@@ -184,3 +198,8 @@ def _figures(origin: Origin) -> list[tuple[str, str]]:
             )
         ),
     ]
+
+
+def _ranked(saved: Saved) -> list[tuple[str, str]]:
+    area = saved.cross_validation_auroc
+    return [] if area is None else [("AUROC of the positive classes, in cross-validation", f"{area:.3f}")]

@@ -23,6 +23,7 @@ from fewshot_flair.models.card import card_files
 from fewshot_flair.models.photographs import find_photographs
 from fewshot_flair.models.run import SavedModel
 from fewshot_flair.models.storage import adapter_digest
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
@@ -99,6 +100,11 @@ def export_model(
     """
     check_engine("onnxruntime", "float32", "cpu")
     model = SavedModel.open(Path(run), adapter)
+    if model.adapter.features == "local":
+        raise InputError(
+            f"adapter {model.name} takes local features, of which no graph is written yet; export an adapter of the "
+            "global feature (--adapter NAME)"
+        )
     origin = model.origin
     folder = Path(out) if out is not None else origin.run / "export" / model.name
     _check_out(folder)
@@ -175,8 +181,8 @@ def _check(model: SavedModel, encoder: Encoder, path: Path, files: Sequence[Path
     if not worst <= 1:  # not a number is no agreement
         raise InputError(
             f"adapter {model.name}: logits of the graph differ from ours by up to {largest:.3g} on "
-            f"{len(files)} photographs, where {ALLOWED:g} (or {ROUNDING:g} of the row's largest logit) is allowed; "
-            "nothing was written"
+            f"{counted(len(files), 'photograph')}, where {ALLOWED:g} (or {ROUNDING:g} of the row's largest logit) is "
+            "allowed; nothing was written"
         )
     return {
         "photographs": len(files),

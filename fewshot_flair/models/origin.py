@@ -13,6 +13,7 @@ from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.experiment.results import RunRecord, Saved
 from fewshot_flair.files import sha256
 from fewshot_flair.models.storage import adapter_digest
+from fewshot_flair.words import nearest
 
 __all__ = ["Origin"]
 
@@ -62,7 +63,7 @@ class Origin:
         label = asked if asked in record.saved else known.get(asked, "")
         place = run / "adapters" / Path(record.saved[label].folder).name if label else run
         if not (place / "adapter.json").is_file():
-            raise InputError(f"{run} has no adapter {asked!r}; it has {', '.join(record.saved)}")
+            raise InputError(_none_such(run, record, asked, label))
         found = cls(place, run, label, record)
         found._check()
         return found
@@ -114,3 +115,18 @@ class Origin:
                 f"{splits} is damaged or of another run: it is not what run.json's digest says; run the same command "
                 "again, or take the file away (photographs that were trained on are then not noted)"
             )
+
+
+def _none_such(run: Path, record: RunRecord, asked: str, label: str) -> str:
+    """What is said of an adapter that a run's folder does not hold: those that lie there, and the one that is meant."""
+    there = [
+        name
+        for name, saved in record.saved.items()
+        if (run / "adapters" / Path(saved.folder).name / "adapter.json").is_file()
+    ]
+    at_hand = f"it has {', '.join(there)}" if there else "none of the run's lies there any more"
+    if label:
+        other = f"; name another with --adapter ({at_hand})" if there else f" ({at_hand})"
+        return f"{run} saved the adapter {label!r}, but its folder is gone; run the same command again{other}"
+    hint = nearest(asked, there)
+    return f"{run} has no adapter {asked!r}; {hint}{' ' * bool(hint)}{at_hand}"

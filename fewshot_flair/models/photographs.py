@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from fewshot_flair.data import Manifest, SkippedRow
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.words import counted
 
-__all__ = ["Photographs", "find_photographs"]
+__all__ = ["Photographs", "find_photographs", "passed_over_rows"]
 
 TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet", ".pq"}
 
@@ -38,11 +41,16 @@ class Photographs:
     passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def found(cls, given: Sequence[Path]) -> Photographs:
+    def found(cls, given: Sequence[Path], listing: Mapping[str, Any] = MappingProxyType({})) -> Photographs:
         """Files as they are, folders as the images below them in order of name, tables row by row; each file once.
 
         A path that is not there stays in the list, as one that cannot be read. A table needs the column
         ``image``; ``patient_id`` is used where it is there.
+
+        Parameters
+        ----------
+        listing : mapping
+            How tables are read where the defaults of `Manifest.read` do not do: ``images``, ``image_column`` ….
 
         Raises
         ------
@@ -57,7 +65,7 @@ class Photographs:
         rows = {path: (str(path), "") for path in paths}
         skipped: list[SkippedRow] = []
         for table in tables:
-            listed = Manifest.read(table, labels_required=False, skip_bad=True, check_images=False)
+            listed = Manifest.read(table, labels_required=False, skip_bad=True, check_images=False, **listing)
             skipped += listed.skipped
             columns = (listed.frame[name] for name in ("path", "image", "patient_id"))
             rows |= {Path(path): (image, patient) for path, image, patient in zip(*columns, strict=True)}
@@ -65,6 +73,12 @@ class Photographs:
             raise InputError(f"photographs: no image in {', '.join(map(str, given))}")
         images, patients = (list(column) for column in zip(*rows.values(), strict=True))
         return cls(images, list(rows), patients, skipped, passed_over)
+
+
+def passed_over_rows(kinds: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """How a table names each kind of file that was passed over, and what it says of it."""
+    images = [f"*{kind}" for kind in kinds]
+    return images, [f"passed over, {counted(n, 'file')}: no image by the name" for n in kinds.values()]
 
 
 def find_photographs(given: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:

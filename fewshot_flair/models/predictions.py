@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,13 +63,13 @@ def with_notes(
     """
     import pandas as pd
 
+    from fewshot_flair.models.photographs import passed_over_rows
+
+    kinds, reasons = passed_over_rows(passed_over)
     left_out = pd.DataFrame(
         {
-            "image": [*(row.image for row in skipped), *(f"*{kind}" for kind in passed_over)],
-            "note": [
-                *(row.reason for row in skipped),
-                *(f"passed over, {counted(n, 'file')}: no image by the name" for n in passed_over.values()),
-            ],
+            "image": [*(row.image for row in skipped), *kinds],
+            "note": [*(row.reason for row in skipped), *reasons],
         }
     )
     if any(patients):

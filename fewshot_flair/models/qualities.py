@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fewshot_flair.images.quality.assessment import Quality
+from fewshot_flair.images.quality.assessment import LIMITS, Quality
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "note_of", "quality_table", "word_of"]
+__all__ = ["COLUMNS", "WORDS", "note_of", "quality_table", "word_of"]
 
+WORDS = ("good", "poor", "no retina", "unreadable")
+"""What a photograph may be, the best first."""
 COLUMNS = ["image", "retina", "gradable", "reasons", "score"]
 
 
@@ -27,10 +30,29 @@ def note_of(found: Quality | str) -> str:
     return "; ".join(found.reasons) if isinstance(found, Quality) else found
 
 
-def quality_table(paths: Sequence[Path], found: Sequence[Quality | str]) -> pd.DataFrame:
-    """A row for each file, in order: `COLUMNS`, and every measure; an unreadable one has its reason and no measures."""
+def quality_table(
+    paths: Sequence[Path],
+    found: Sequence[Quality | str],
+    passed_over: Mapping[str, int] = MappingProxyType({}),
+    *,
+    every: bool = False,
+) -> pd.DataFrame:
+    """A row for each file, in order, and for each kind of file that was passed over: `COLUMNS`, and measures.
+
+    An unreadable file has its reason and no measures; a kind that was passed over has neither yes nor no.
+
+    Parameters
+    ----------
+    passed_over : mapping of str to int
+        How many files of each other kind the folders hold.
+    every : bool
+        Give every measure, not only those that a limit is set on.
+    """
     import pandas as pd
 
+    from fewshot_flair.models.photographs import passed_over_rows
+
+    limited = [name for name, *_ in LIMITS]
     rows = [
         {
             "image": str(path),
@@ -41,4 +63,11 @@ def quality_table(paths: Sequence[Path], found: Sequence[Quality | str]) -> pd.D
         }
         for path, one in zip(paths, found, strict=True)
     ]
-    return pd.DataFrame(rows)
+    images, reasons = passed_over_rows(passed_over)
+    rows += [
+        {"image": image, "retina": "", "gradable": "", "reasons": reason}
+        for image, reason in zip(images, reasons, strict=True)
+    ]
+    measured = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+    others = [name for name in measured if name not in limited] if every else []
+    return pd.DataFrame(rows, columns=[*COLUMNS, *(limited if measured else ()), *others])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.experiment.decisions import check_prevalence, positive_classes
 from fewshot_flair.experiment.results import Saved, TestFigures
 from fewshot_flair.models.decided import measure
 from fewshot_flair.models.decision import Decision, Shift, calibrated, with_thresholds
 from fewshot_flair.models.kept import keep_sets, keep_training_rows
 from fewshot_flair.models.selection import CrossValidation, choose_default, cross_validate
+from fewshot_flair.models.verdict import nothing_to_compare, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +94,8 @@ def refit_all(
     wanted = wanted or DecisionChoice()
     crossed = cross_validate(clinic, specs, device=device)
     shutil.rmtree(out / "adapters", ignore_errors=True)
-    saved, tables, predicted = {}, [], {}
+    saved, tables, answers = {}, [], {}
+    asked_for_positive = bool(wanted.positive or wanted.operating_point)
     beside: dict[str, dict[str, str]] = {}
     for spec in specs:
         progress(f"{spec.label} on all training rows")
@@ -100,11 +103,12 @@ def refit_all(
         folder = Path("adapters") / folder_name(spec.label)
         decision = _decision(clinic, spec.label, crossed, wanted)
         kind = clinic.feature_kind(adapter.features)
-        if kind not in beside:
-            beside[kind] = keep_training_rows(clinic, kind, out / "adapters")
+        alike = "embedding" if kind == "local" else kind  # photographs are compared as wholes
+        if alike not in beside:
+            beside[alike] = keep_training_rows(clinic, alike, out / "adapters")
         kept = {
             "sets": keep_sets(adapter, spec.label, clinic, crossed, wanted.alpha, out / folder),
-            "training_rows": beside[kind],
+            "training_rows": beside[alike],
         }
         save_adapter(adapter, out / folder, extra=_for_use(clinic, choice, decision) | kept)
         logits = adapter.logits(clinic.test.read(kind))
@@ -113,12 +117,15 @@ def refit_all(
         table.insert(1, "label", [clinic.classes[code] for code in clinic.test.y])
         table.insert(2, "adapter", spec.label)
         tables.append(table)
-        predicted[spec.label] = probabilities.argmax(axis=1)
+        answers[spec.label] = probabilities
         saved[spec.label] = Saved(
             folder=folder.as_posix(),
             sha256=adapter_digest(out / folder),
             training_images=len(clinic.train),
             cross_validation=crossed.scores.get(spec.label),
+            cross_validation_auroc=_auroc(clinic, spec.label, crossed, decision)
+            if asked_for_positive
+            else None,
             test=_figures(clinic, probabilities),
             decision=decision.model_dump(),
             decided=measure(
@@ -127,21 +134,67 @@ def refit_all(
                 clinic.test.y,
                 clinic.test.patients,
                 ordinal=clinic.ordinal,
-                prevalence=wanted.prevalence,
+                prevalence=check_prevalence(wanted.prevalence, clinic.classes),
             ),
         )
-    default, rule = choose_default(
-        crossed.scores, list(saved), crossed.folds, transductive=clinic.provenance.transductive
+    default, rule, positive = _chosen(clinic, saved, crossed)
+    said = "" if clinic.text is None else nothing_to_compare(default, crossed.folds)
+    if clinic.text is not None and not said:
+        if "zero-shot" not in answers:
+            answers["zero-shot"] = _zero_shot(clinic, wanted, device)
+        said = verdict(clinic, default, answers[default], answers["zero-shot"], positive)
+    return Refits(saved, default, rule, said, pd.concat(tables, ignore_index=True))
+
+
+def _chosen(
+    clinic: Clinic, saved: Mapping[str, Saved], crossed: CrossValidation
+) -> tuple[str, str, tuple[int, ...]]:
+    """The default, its rule, and the columns of the positive classes where it was chosen by their AUROC."""
+    ranks = {
+        name: one.cross_validation_auroc
+        for name, one in saved.items()
+        if one.cross_validation_auroc is not None
+    }
+    told = clinic.provenance
+    said = {"named": told.train.patients is not None, "transductive": told.transductive}
+    if len(ranks) < len(saved):
+        by = "balanced accuracy"
+        return *choose_default(crossed.scores, list(saved), crossed.folds, by=by, **said), ()
+    decision = Decision.of(next(iter(saved.values())).decision or {}, "run.json")
+    assert decision.operating is not None
+    by = f"AUROC of the positive classes ({', '.join(decision.operating.positive)})"
+    return (
+        *choose_default(ranks, list(saved), crossed.folds, by=by, **said),
+        tuple(decision.positive),
     )
-    verdict = _verdict(clinic, default, predicted, crossed.folds)
-    return Refits(saved, default, rule, verdict, pd.concat(tables, ignore_index=True))
+
+
+def _auroc(clinic: Clinic, label: str, crossed: CrossValidation, decision: Decision) -> float | None:
+    """Of the positive classes, over all training rows out of fold: of the very scores that thresholds are on."""
+    from fewshot_flair.evaluation import positive_score
+    from fewshot_flair.evaluation.areas import roc_area
+
+    if label not in crossed.logits:
+        return None
+    scores = positive_score(calibrated(decision, crossed.logits[label]), decision.positive)
+    return _known(float(roc_area(np.isin(clinic.train.y, decision.positive), scores)[0]))
+
+
+def _zero_shot(clinic: Clinic, wanted: DecisionChoice, device: str) -> NDArray[np.float64]:
+    """Probabilities of the test rows by zero-shot, where it is none of the adapters."""
+    from fewshot_flair.experiment.spec import AdapterSpec
+
+    spec = AdapterSpec("zero-shot")
+    adapter = refit(clinic, spec, device)
+    crossed = cross_validate(clinic, [spec], device=device)
+    logits = adapter.logits(clinic.test.read(clinic.feature_kind(adapter.features)))
+    return calibrated(_decision(clinic, spec.label, crossed, wanted), logits)
 
 
 def _decision(clinic: Clinic, label: str, crossed: CrossValidation, wanted: DecisionChoice) -> Decision:
     """What the adapter's out-of-fold logits say: calibration first, and thresholds on calibrated probabilities."""
     from fewshot_flair.evaluation.calibration import FEWEST_OF_A_CLASS, Calibration, fit_bias
     from fewshot_flair.experiment.calibrating import calibrate_seen
-    from fewshot_flair.experiment.decisions import positive_classes
 
     n_classes = len(clinic.classes)
     logits = crossed.logits.get(label, np.zeros((0, n_classes)))
@@ -195,40 +248,6 @@ def _figures(clinic: Clinic, probabilities: NDArray[np.float64]) -> TestFigures:
         specificity=dict(zip(clinic.classes, map(_known, scored.specificity.tolist()), strict=True)),
         confusion=scored.confusion.tolist(),
     )
-
-
-def _verdict(clinic: Clinic, default: str, predicted: dict[str, NDArray[np.int64]], folds: int) -> str:
-    """Whether the default adapter beats zero-shot on the test rows, patients resampled."""
-    from fewshot_flair.evaluation import balanced_accuracy, paired_bootstrap
-    from fewshot_flair.experiment.spec import AdapterSpec
-
-    if clinic.text is None:
-        return ""
-    if default == "zero-shot" and not folds:
-        return "There are too few training patients for cross-validation: whether adaptation helps here was not asked."
-    if default == "zero-shot":
-        return (
-            "No adapter is better than zero-shot in cross-validation on the training rows: adaptation is not shown "
-            "to help here."
-        )
-    if "zero-shot" not in predicted:
-        zero = refit(clinic, AdapterSpec("zero-shot"))
-        kind = clinic.feature_kind(zero.features)
-        predicted["zero-shot"] = zero.logits(clinic.test.read(kind)).argmax(axis=1)
-    y, n = clinic.test.y, len(clinic.classes)
-    ours, zero_shot = (balanced_accuracy(y, predicted[name]) for name in (default, "zero-shot"))
-    low, high = paired_bootstrap(y, predicted[default], predicted["zero-shot"], clinic.test.patients, n)
-    unit = "patients" if clinic.provenance.names_patients else "images"
-    by = (
-        f"{default} has {100 * ours:.1f} % balanced accuracy on the test rows, zero-shot "
-        f"{100 * zero_shot:.1f} % (difference {100 * (ours - zero_shot):+.1f}, 95 % over test {unit} "
-        f"{100 * low:+.1f} to {100 * high:+.1f})"
-    )
-    if low > 0:
-        return f"Adaptation beats zero-shot: {by}."
-    if high < 0:
-        return f"Adaptation is worse than zero-shot: {by}."
-    return f"It is not shown that adaptation beats zero-shot: {by}."
 
 
 def _known(value: float) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.clinic import kind_at_hand
 from fewshot_flair.experiment.decisions import check_prevalence
 from fewshot_flair.experiment.design import EncoderChoice
+from fewshot_flair.experiment.encoding import opened
 from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.models.answers import add_columns
@@ -121,6 +123,7 @@ class SavedModel:
         text_encoder: str | None = None,
         prevalence: Mapping[str, float] | Literal["estimate"] | None = None,
         by_patient: bool = False,
+        listing: Mapping[str, Any] = MappingProxyType({}),
         steps: Any = None,
     ) -> Predictions:
         """Classify photographs (files, or folders of them), or rows of files of features.
@@ -133,12 +136,14 @@ class SavedModel:
             Of the place of use, as `calibrated` takes it; "estimate" is by file for files of features.
         by_patient : bool
             Refuse photographs of whom nobody says whose they are.
+        listing : mapping
+            How tables among `given` are read, as `Manifest.read` takes it.
         steps : optional
             Shows how far the encoding is (see `runner.Steps`).
         """
         if prevalence is not None and self.decision is None:
             raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")
-        check_prevalence(prevalence, self.classes)
+        prevalence = check_prevalence(prevalence, self.classes)
         brought = [path for path in given if holds_features(path)]
         if 0 < len(brought) < len(given):
             raise InputError(
@@ -148,19 +153,20 @@ class SavedModel:
             raise InputError(NOBODYS)
         if brought:
             return Predictions(self._of_features(given, how, prevalence), [], {})
-        from fewshot_flair.bank import FeatureBank, extract
+        from fewshot_flair.bank import extract
         from fewshot_flair.bank.qualities import assess_files
 
-        photographs = Photographs.found(given)
+        photographs = Photographs.found(given, listing)
         if by_patient and not any(photographs.patients):
             raise InputError(NOBODYS)
         names = dict(zip(map(str, photographs.paths), photographs.images, strict=True))
         loaded = self.encoder_now(encoder, text_encoder, how)
-        bank = FeatureBank.open(how.cache, loaded)
+        tiles = self.choice.tiles if self.adapter.features == "local" else None
+        source, bank = opened(loaded, how, tiles)
         with steps.extraction(loaded.name) as progress:
             done = extract(
                 list(names),
-                loaded,
+                source,
                 bank,
                 batch_size=how.batch_size,
                 workers=how.workers,
@@ -234,6 +240,7 @@ class SavedModel:
             rows=self.rows,
             quality=quality,
             patients=[""] * len(images) if patients is None else patients,
+            local=self.adapter.features == "local",
         )
         return table, plain
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +98,7 @@ def cross_validate(
         )
         found = np.empty((len(y), len(clinic.classes)))
         for place, (_, held) in enumerate(parts):
-            found[held] = fits.logits(X[held])[place]
+            found[held] = replace(fits, head=fits.head.take(slice(place, place + 1))).logits(X[held])[0]
         logits[spec.label] = found
         heads[spec.label] = fits.head
         scores[spec.label] = balanced_accuracy(y, found.argmax(axis=1))
@@ -106,19 +106,36 @@ def cross_validate(
 
 
 def choose_default(
-    scores: Mapping[str, float], labels: Sequence[str], folds: int, *, transductive: bool = False
+    scores: Mapping[str, float],
+    labels: Sequence[str],
+    folds: int,
+    *,
+    by: str,
+    named: bool,
+    transductive: bool = False,
 ) -> tuple[str, str]:
     """The adapter that `predict` takes unless told otherwise, and the rule by which it was chosen.
 
     Parameters
     ----------
+    scores : mapping of str to float
+        By label, higher is better; empty where there was no cross-validation.
+    by : str
+        What the scores are, as the rule says it.
+    named : bool
+        Whether the table names patients, whom no two folds share.
     transductive : bool
         Whether fits may have learnt from the test rows without their labels, which the rule then says.
     """
     if not scores:
         few = "the first of the adapters, as there are too few training patients for cross-validation"
         return labels[0], few
+    whose = (
+        "no patient in two folds"
+        if named
+        else "where every photograph counts as a patient of its own, as none is named"
+    )
     return max(labels, key=lambda label: scores[label]), (
-        f"the highest balanced accuracy in {folds}-fold cross-validation on the training rows, no patient in two "
-        f"folds; {'the labels of test rows' if transductive else 'test rows'} have no say"
+        f"the highest {by} in {folds}-fold cross-validation on the training rows, {whose}; "
+        f"{'the labels of test rows' if transductive else 'test rows'} have no say"
     )

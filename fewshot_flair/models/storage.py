@@ -20,7 +20,7 @@ from fewshot_flair.text.prototypes import TextPrototypes
 __all__ = ["adapter_digest", "load_adapter", "save_adapter"]
 
 FORMAT = "fewshot-flair adapter 2"
-WIDEST = 2**20
+WIDEST = 2**24
 KEYS = {"format", "name", "params", "classes", "n_features", "head", "text", "arrays_sha256", "extra"}
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,12 @@ import numpy as np
 from fewshot_flair.errors import FewshotFlairError, InputError
 from fewshot_flair.files import replace_file
 from fewshot_flair.report.page import render
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_page", "write_answers"]
+__all__ = ["SIDE", "check_page", "shown_rows", "write_answers"]
 
 MOST_PICTURES = 2000
 SIDE = 220
@@ -27,12 +29,13 @@ TEMPLATE = """
 <h1>{{ title }}</h1>
 {% for sentence in told %}<p>{{ sentence }}</p>
 {% endfor %}
-{% if left %}<p class="note">{{ left }} more photographs are in the table only.</p>{% endif %}
+{% if left %}<p class="note">{{ left }} in the table only.</p>{% endif %}
 {% for group in groups %}
 <h2>{{ group.name }} <span class="soft">({{ group.cards | length }})</span></h2>
 <div class="cards">
 {% for card in group.cards %}
 <article>{% if card.picture %}<img src="{{ card.picture }}" alt="{{ card.image }}" loading="lazy">{% endif %}
+{% if card.map %}<img src="{{ card.map }}" alt="what spoke for {{ card.answer }}" loading="lazy">{% endif %}
 <h3>{{ card.image }}</h3>
 {% if card.answer %}<p><b>{{ card.answer }}</b></p>{% endif %}
 {% for line in card.lines %}<p class="soft">{{ line }}</p>{% endfor %}
@@ -64,7 +67,13 @@ def check_page(page: Path | None) -> None:
 
 
 def write_answers(
-    page: Path, table: pd.DataFrame, paths: Sequence[Path | None], *, title: str, told: Sequence[str]
+    page: Path,
+    table: pd.DataFrame,
+    paths: Sequence[Path | None],
+    *,
+    title: str,
+    told: Sequence[str],
+    maps: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Path:
     """Write the page: what has no answer, what is referred (doubtful photographs, positive ones), then the rest.
 
@@ -77,6 +86,8 @@ def write_answers(
     title : str
     told : sequence of str
         By which model the answers are, and what they mean.
+    maps : mapping of int to bytes
+        JPEG pictures of where the model looked, by row of the table.
 
     Returns
     -------
@@ -84,19 +95,32 @@ def write_answers(
         The page: one file, without any reference outside itself.
     """
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    order = sorted(range(len(rows)), key=lambda i: _place(rows[i]))
+    order = _order(rows)
     shown = order[:MOST_PICTURES]
     names = ["No answer", "For a person to look at", "Answered", "All answers, the least sure first"]
     groups: dict[int, list[dict[str, Any]]] = {}
     for i in shown:
-        groups.setdefault(_group(rows[i]), []).append(_card(rows[i], paths[i]))
+        groups.setdefault(_group(rows[i]), []).append(_card(rows[i], paths[i], maps.get(i)))
     content = {
         "title": title,
         "told": told,
-        "left": len(order) - len(shown),
+        "left": _left(len(order) - len(shown)),
         "groups": [{"name": names[key], "cards": cards} for key, cards in sorted(groups.items())],
     }
     return replace_file(page, [render(title, [(TEMPLATE, content)]).encode(errors="backslashreplace")])
+
+
+def shown_rows(table: pd.DataFrame) -> list[int]:
+    """Rows of the table that the page has pictures of, in its order."""
+    return _order(table.to_dict("records"))[:MOST_PICTURES]  # type: ignore[arg-type]
+
+
+def _order(rows: list[dict[str, Any]]) -> list[int]:
+    return sorted(range(len(rows)), key=lambda i: _place(rows[i]))
+
+
+def _left(n: int) -> str:
+    return f"{counted(n, 'more photograph', 'is', 'are')}" if n else ""
 
 
 def _group(row: dict[str, Any]) -> int:
@@ -119,14 +143,14 @@ def _place(row: dict[str, Any]) -> tuple[int, int, float]:
     return _group(row), kind, -number("positive") if kind == 1 else number("probability")
 
 
-def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
+def _card(row: dict[str, Any], path: Path | None, looked: bytes | None) -> dict[str, Any]:
     def told(column: str, label: str = "") -> str:
         value = row.get(column)
         if isinstance(value, float):
             return "" if np.isnan(value) else f"{label}{value:.2g}"
         return f"{label}{value}" if isinstance(value, str) and value else ""
 
-    shown = _group(row) and row.get("quality") != "no retina"
+    shown = _group(row) > 0
     answer = f"{row['predicted']}, {row['probability']:.0%}" if shown else ""
     if shown and row.get("decision") == "answer" and isinstance(row.get("positive"), float):
         answer = f"not positive ({row['positive']:.0%}); {answer}"
@@ -147,6 +171,7 @@ def _card(row: dict[str, Any], path: Path | None) -> dict[str, Any]:
         "lines": [line for line in lines if line],
         "more": [line for line in more if line],
         "picture": _thumbnail(path) if path is not None else "",
+        "map": _data_uri(looked) if looked and shown else "",
     }
 
 
@@ -163,4 +188,8 @@ def _thumbnail(path: Path) -> str:
     picture.thumbnail((SIDE, SIDE))
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+    return _data_uri(content.getvalue())
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

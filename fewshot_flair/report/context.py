@@ -10,10 +10,11 @@ import numpy as np
 from fewshot_flair.evaluation import METRICS, Metric
 from fewshot_flair.report.drawing import Styles, adapter_styles
 from fewshot_flair.report.summary import Block, defined_blocks
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.provenance import Provenance
-    from fewshot_flair.experiment.results import RunRecord, StudyResults
+    from fewshot_flair.experiment.results import CellResult, RunRecord, StudyResults
 
 __all__ = ["Context"]
 
@@ -68,6 +69,22 @@ class Context:
     def n_seeds(self) -> int:
         """Support-set draws of each setting."""
         return len(self.record.study["seeds"])
+
+    @property
+    def most_shots(self) -> list[CellResult]:
+        """The cells of the largest number of shots."""
+        most = max(cell.names["shots"] for cell in self.results.cells)
+        return [cell for cell in self.results.cells if cell.names["shots"] == most]
+
+    def setting(self, cell: CellResult) -> str:
+        """What a table of a cell's setting is called: whatever the study varies, the scenario and the shots."""
+        varied = [
+            name
+            for name in ("data", "encoder", "prompts", "label_noise", "prior")
+            if len({each.names[name] for each in self.results.cells}) > 1
+        ]
+        shots = counted(cell.names["shots"], "shot")
+        return ", ".join([*(str(cell.names[name]) for name in varied), f"{cell.names['scenario']}, {shots}"])
 
     def data_set(self, name: str) -> Provenance:
         """The provenance of a data set."""

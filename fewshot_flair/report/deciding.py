@@ -6,7 +6,7 @@ from fewshot_flair.experiment.decisions import DecisionFigures, Measured
 from fewshot_flair.experiment.results import RunRecord, Saved
 from fewshot_flair.models.decision import Decision
 
-__all__ = ["answer_alone", "decided", "decision_of", "kept_adapters", "operating_point", "ranged"]
+__all__ = ["answer_alone", "aurocs", "decided", "decision_of", "kept_adapters", "operating_point", "ranged"]
 
 
 def kept_adapters(record: RunRecord) -> dict[str, tuple[Decision, DecisionFigures]]:
@@ -34,6 +34,21 @@ def ranged(measured: Measured | None, *, percent: bool = True) -> str:
     if measured.low is None or measured.high is None:
         return text
     return f"{text} ({scale * measured.low:.{digits}f} to {scale * measured.high:.{digits}f})"
+
+
+def aurocs(record: RunRecord) -> dict[str, tuple[str, str]]:
+    """By label, the AUROC of the positive classes in cross-validation and on the test rows.
+
+    Empty unless positive classes were asked for.
+    """
+    return {
+        name: (
+            "–" if saved.cross_validation_auroc is None else f"{saved.cross_validation_auroc:.3f}",
+            ranged(saved.decided.auroc if saved.decided else None, percent=False),
+        )
+        for name, saved in record.saved.items()
+        if any(each.cross_validation_auroc is not None for each in record.saved.values())
+    }
 
 
 def operating_point(decision: Decision, figures: DecisionFigures) -> str:

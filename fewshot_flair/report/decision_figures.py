@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["operating_figure", "reliability_pair", "risk_figure"]
 
 COLOUR = drawing.COLOURS[0]
+PAIR = 2.75
+"""Inches that two square panels side by side are high, with title and note: more would be blank."""
 
 
 def reliability_pair(reliability: Mapping[str, Sequence[Sequence[float]]], title: str) -> Figure:
     """Accuracy by confidence in 15 bins, before and after calibration, side by side."""
-    figure = drawing.new_figure((drawing.WIDTH, 3.3))
+    figure = drawing.new_figure((drawing.WIDTH, PAIR))
     for panel, (name, bins) in zip(_panels(figure), reliability.items(), strict=True):
         images, confidence, correct = np.array(bins)
         here = images > 0
@@ -40,7 +42,7 @@ def reliability_pair(reliability: Mapping[str, Sequence[Sequence[float]]], title
 
 def operating_figure(decision: Decision, figures: DecisionFigures, title: str) -> Figure:
     """ROC and precision–recall curves of the test rows, with the operating point as a dot."""
-    figure = drawing.new_figure((drawing.WIDTH, 3.2))
+    figure = drawing.new_figure((drawing.WIDTH, PAIR))
     left, right = _panels(figure)
     left.plot([0, 1], [0, 1], color="#9ca3af", linestyle=":", linewidth=1)
     left.plot(*np.array(figures.roc).T, color=COLOUR, clip_on=False)

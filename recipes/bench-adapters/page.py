@@ -87,6 +87,8 @@ def table(measured: dict) -> str:
     head += [f"{clinic}, {shots}" for clinic in clinics for shots in SHOTS]
     lines = [head, ["---"] * 6 + ["---:"] * (len(head) - 6)]
     for info in list_adapters():
+        if info.features == "local":  # docs/local.md has them
+            continue
         needs = "tower" if info.needs_tower else "needs" if info.needs_text else "–"
         cells = [f"`{info.name}`", info.summary, needs, "uses" if info.uses_unlabeled else "–"]
         cells += ["none" if info.training_free else "yes", info.features]
@@ -134,7 +136,8 @@ def main() -> None:
         clinics: dict[str, Path | None] = {"demo clinic": None}
         if args.dr_clinic.is_file():
             clinics["dr-clinic"] = args.dr_clinic
-        names = args.adapter or [info.name for info in list_adapters() if not info.needs_tower]
+        whole = [info for info in list_adapters() if not info.needs_tower and info.features != "local"]
+        names = args.adapter or [info.name for info in whole]
         for clinic, manifest in clinics.items():
             print(f"measuring on {clinic}", flush=True)
             kept = measured.get(clinic, {}) if args.adapter else {}

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CLINICS = ("dr-clinic", "idrid")
 METHODS = {
     "`split`, zero-shot (the papers' scp)": ("split", "zero-shot"),
+    "`conf-ot`, zero-shot": ("conf-ot", "zero-shot"),
     "`split`, ss-text": ("split", "ss-text"),
     "`mondrian`, ss-text": ("mondrian", "ss-text"),
     "`cross`, ss-text": ("cross", "ss-text"),

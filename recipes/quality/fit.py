@@ -26,7 +26,7 @@ from fewshot_flair.images.quality.measures import measure
 from fewshot_flair.images.quality.scorecard import CARD
 from fewshot_flair.rendering import CameraRange, render_patient
 
-PATIENTS, EACH, SEED = 200, 80, 11
+PATIENTS, EACH, SEED = 400, 240, 11
 KNOTS = 5
 STRENGTH = 0.2
 """Inverse strength of the ridge penalty on the points."""

@@ -169,7 +169,9 @@ def summary(rows: list[Row], untypical: dict[int, dict[str, bool]]) -> pd.DataFr
     parts |= {
         ("**all**", "drawn"): found[group == "drawn"],
         ("**all**", "bundled pictures, all ways"): found[group == "bundled picture"],
-        ("**all**", "bundled pictures as they are"): found[kind.isin(["as it is", "face"]) & nothing],
+        ("**all**", "bundled pictures as they are"): found[
+            kind.isin(["as it is", "face"]) & (group == "bundled picture")
+        ],
         ("**all**", "no retina"): found[nothing],
         ("**all**", "dr-clinic and idrid"): found[kind.isin(["dr-clinic", "idrid"])],
         ("**all**", "retinas: real, demo clinic, rendered"): found[group == "retina"],

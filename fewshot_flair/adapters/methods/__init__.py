@@ -21,6 +21,12 @@ MODULES = (
     "gda",
     "proker",
     "prompt_learning",
+    "local_top_k",
+    "local_attention",
+    "local_lse",
+    "local_noisy_or",
+    "local_prototypes",
+    "local_logistic",
 )
 
 for _module in MODULES:

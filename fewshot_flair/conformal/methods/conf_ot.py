@@ -24,7 +24,10 @@ class ConfOT(Split):
     name = "conf-ot"
     summary = "split on an optimal transport plan over calibration and test rows together"
     paper = "Silva-Rodríguez et al., Conformal Prediction for Zero-Shot Models, CVPR 2025"
-    guarantee = "at least 1 − alpha of the test side as a whole, where it comes as the calibration rows came"
+    guarantee = (
+        "about 1 − alpha of the test side as a whole, where it comes as the calibration rows came; not exactly, as its "
+        "plan knows the calibration rows' labels (docs/conformal.md has the figures)"
+    )
     transductive = True
     kept = ("rows_", "labels_", "uniform_")
 

@@ -14,9 +14,9 @@ from fewshot_flair.images.quality.scorecard import points
 
 __all__ = ["VERSION", "Quality", "assess_quality"]
 
-VERSION = 2
+VERSION = 3
 """Grows when the same photograph may get another answer."""
-DOUBTFUL, SURE = 0.2, 0.5
+DOUBTFUL, SURE = 0.15, 0.6
 """Scores: less than the first is no retina; less than the second may be none, and is not to be graded."""
 
 

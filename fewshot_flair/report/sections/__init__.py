@@ -7,8 +7,10 @@ from types import ModuleType
 
 from fewshot_flair.report.sections import (
     advice,
+    calibrated,
     calibration,
     data,
+    drawn_patients,
     head,
     operating,
     patients,
@@ -27,5 +29,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, operating, referral, calibration, patients, sets, tables, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, operating, referral, calibration, patients, sets, tables, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fewshot_flair.experiment.grid import shots_text
+from fewshot_flair.experiment.grid import shots_texts
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import MINI
 from fewshot_flair.words import counted
@@ -55,7 +55,7 @@ def _setting(context: Context) -> str:
     return (
         f"{counted(rows['adapter'].nunique(), 'adapter')} on frozen features of "
         f"{counted(rows['encoder'].nunique(), 'encoder')} and {counted(rows['data'].nunique(), 'data set')}: "
-        f"{_shots(shots)} per class{budget} in the "
+        f"{shots_texts(shots)} per class{budget} in the "
         f"{', '.join(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, "
         f"{_drawn(context)} drawn from the training rows for each, no validation "
         f"images; judged on {judged}. {counted(len(rows), 'fit')}."
@@ -66,8 +66,3 @@ def _drawn(context: Context) -> str:
     folds = context.record.study.get("folds")
     sets = counted(context.n_seeds, "support set")
     return f"{sets} in each of {folds} folds" if folds else sets
-
-
-def _shots(shots: list[int]) -> str:
-    words = [shots_text(k, alone=True) for k in shots]
-    return f"{', '.join(words)} {'shot' if words == ['1'] else 'images' if words == ['all'] else 'shots'}"

@@ -10,7 +10,7 @@ from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.experiment.provenance import Provenance
 from fewshot_flair.experiment.results import RunRecord, StudyResults
 from fewshot_flair.report.context import Context
-from fewshot_flair.words import counted
+from fewshot_flair.words import agreeing, counted
 
 __all__ = ["TEMPLATE", "content", "reviewers_questions"]
 
@@ -147,13 +147,15 @@ def _twins_answer(clinic: Provenance) -> str:
     if clinic.brought:
         if not n:
             return f"No test row of {name} has the very numbers of a training row."
-        rows = "row has" if n == 1 else "rows have"
         return (
-            f"{n:,} test {rows} the very numbers of a training row in {name}: the same image on both sides."
+            f"{counted(n, 'test row', 'has', 'have')} the very numbers of a training row in {name}: the "
+            "same image on both sides."
         )
     if not n:
         return ""
-    return f"{counted(n, 'photograph')} of {name} {'is' if n == 1 else 'are'} there under two names, on one side."
+    return (
+        f"{counted(n, 'photograph')} of {name} {agreeing(n, 'is', 'are')} there under two names, on one side."
+    )
 
 
 def _interval_answer(record: RunRecord, n: int, draws: str) -> str:
@@ -193,7 +195,7 @@ def _without_shots_answer(rows: Any) -> str:
     from_text = "Adapters that start from text can still predict it from its text"
     if not without:
         return f"{from_text}."
-    verbs = f"{'has' if len(without) == 1 else 'have'} no text, and so nothing to predict it from"
+    verbs = f"{agreeing(len(without), 'has', 'have')} no text, and so nothing to predict it from"
     never = f"{', '.join(without)} {verbs}"
     return f"{from_text}; {never}." if len(without) < len(labels) else f"{never[0].upper()}{never[1:]}."
 
@@ -203,9 +205,7 @@ def _skipped_rows(record: RunRecord) -> int:
 
 
 def _skipped_answer(n: int) -> str:
-    return (
-        "None was." if not n else f"{counted(n, 'row')} {'was' if n == 1 else 'were'} skipped (listed above)."
-    )
+    return "None was." if not n else f"{counted(n, 'row', 'was', 'were')} skipped (listed above)."
 
 
 def _counts_answer(rows: Any, study: dict[str, Any]) -> str:

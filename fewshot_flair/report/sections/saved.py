@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.report.context import Context
+from fewshot_flair.report.deciding import aurocs
 from fewshot_flair.report.wording import percent_range, percentage
 
 __all__ = ["TEMPLATE", "content"]
 
 TEMPLATE = """
 <h2>The saved adapters, fitted on all training rows</h2>
-<p class="soft">These are what predict uses. {{ default }} is taken unless told otherwise: {{ rule }}. In %.</p>
-<div class="wide"><table>
-<thead><tr><th>adapter</th><th>cross-validation (training rows)</th><th>balanced accuracy (test rows)</th><th>95 % over test {{ unit }}</th><th>accuracy</th></tr></thead>
+<p class="soft">These are what predict uses. {{ default }} is taken unless told otherwise: {{ rule }}. In %{% if ranked %}, but AUROC{% endif %}.</p>
+<div class="wide"><table{% if ranked %} class="dense"{% endif %}>
+<thead><tr><th>adapter</th><th>cross-validation (training rows)</th><th>balanced accuracy (test rows)</th><th>95 % over test {{ unit }}</th><th>accuracy</th>{% if ranked %}<th>AUROC in cross-validation</th>{% endif %}</tr></thead>
 <tbody>
 {% for row in rows %}<tr><td>{{ row.name }}</td>{% for cell in row.cells %}<td{% if row.name == default %} class="best"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
@@ -34,6 +35,7 @@ def content(context: Context) -> dict[str, Any] | None:
     if not record.saved:
         return None
     classes = list(next(iter(record.saved.values())).test.recall)
+    ranked = aurocs(record)
     rows = [
         {
             "name": name,
@@ -42,6 +44,7 @@ def content(context: Context) -> dict[str, Any] | None:
                 percentage(saved.test.balanced_accuracy),
                 percent_range(saved.test.low, saved.test.high),
                 percentage(saved.test.accuracy),
+                *ranked.get(name, ())[:1],
             ],
             "recall": {label: percentage(saved.test.recall[label], 0) for label in classes},
         }
@@ -49,6 +52,7 @@ def content(context: Context) -> dict[str, Any] | None:
     ]
     return {
         "rows": rows,
+        "ranked": bool(ranked),
         "classes": classes,
         "default": record.default_adapter,
         "rule": record.default_rule,

@@ -40,14 +40,8 @@ TEMPLATE = """
 def content(context: Context) -> dict[str, Any] | None:
     """A table a setting, a row an adapter and method; None where no sets were asked for."""
     tables: dict[str, list[tuple[str, list[str]]]] = {}
-    varied = {
-        name: len({cell.names[name] for cell in context.results.cells}) > 1
-        for name in ("data", "encoder", "prompts", "label_noise", "prior")
-    }
     for cell in context.results.cells:
-        named = [str(cell.names[name]) for name, several in varied.items() if several]
-        shots = cell.names["shots"]
-        title = ", ".join([*named, f"{cell.names['scenario']}, {shots} {'shot' if shots == 1 else 'shots'}"])
+        title = context.setting(cell)
         for method, rows in by_method(cell.sets).items():
             figures = [_figure(key, [row[key] for row in rows]) for key in SET_FIGURES]
             tables.setdefault(title, []).append((f"{cell.names['adapter']}: {method}", figures))

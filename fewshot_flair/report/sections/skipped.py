@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fewshot_flair.experiment.grid import shots_texts
 from fewshot_flair.experiment.sets import NOTE
 from fewshot_flair.report.context import Context
 
@@ -30,9 +31,6 @@ def content(context: Context) -> dict[str, Any]:
             shots.setdefault(note, set()).add(cell.names["shots"])
     return {
         "skipped": [(clinic.data, row) for clinic in context.data_sets for row in clinic.skipped],
-        "notes": [
-            f"{note} ({', '.join(map(str, sorted(k)))} {'shot' if k == {1} else 'shots'})"
-            for note, k in shots.items()
-        ],
+        "notes": [f"{note} ({shots_texts(k)})" for note, k in shots.items()],
         "left_out": context.record.left_out,
     }

@@ -103,7 +103,13 @@ def _block(context: Context, block: Block) -> dict[str, Any]:
         "narrow": [picture for picture in pictures if picture.width <= HALF],
         "broad": [picture for picture in pictures if picture.width > HALF],
         "overtakes": [
-            {"adapter": a, "cells": [block.overtakes[scenario].get(a) or "–" for scenario in scenarios]}
+            {
+                "adapter": a,
+                "cells": [
+                    shots_text(first, alone=True) if (first := block.overtakes[scenario].get(a)) else "–"
+                    for scenario in scenarios
+                ],
+            }
             for a in others
         ],
         "patients": [
@@ -124,7 +130,7 @@ def _table(block: Block, scenario: str, metric: str) -> dict[str, Any]:
     columns = [column for column in block.columns if column[0] == scenario]
     return {
         "scenario": scenario,
-        "shots": [shots for _, shots in columns],
+        "shots": [shots_text(shots, alone=True) for _, shots in columns],
         "rows": [
             {"adapter": adapter, "cells": [_cell(block, adapter, column, metric) for column in columns]}
             for adapter in block.adapters

@@ -1,0 +1,90 @@
+"""What an adapter did on one training and one test side, and the cell that comes of it, or of several folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_flair.experiment.results import CellResult
+
+__all__ = ["Measured", "over_folds", "repeated"]
+
+
+@dataclass
+class Measured:
+    """What `measure_adapter` finds on one training and one test side, before folds are joined.
+
+    Attributes
+    ----------
+    predicted : int array of shape (B, n)
+        Of each draw and test row.
+    y, patients
+        Of the test rows.
+    seconds : float
+        Of all fits.
+    """
+
+    label: str
+    classes: list[str]
+    rows: list[dict[str, Any]]
+    confusion: NDArray[np.float64]
+    reliability: NDArray[np.float64]
+    predicted: NDArray[np.unsignedinteger]
+    y: NDArray[np.int64]
+    patients: list[str]
+    seconds: float
+    notes: list[str]
+    sets: list[dict[str, Any]] = field(default_factory=list)
+
+    def result(self) -> CellResult:
+        """The cell of this side alone."""
+        return _joined([self], self.rows, self.sets)
+
+
+def over_folds(parts: Sequence[Measured]) -> CellResult:
+    """The cell of all folds: a row a fold and seed, with the column ``fold``."""
+    rows, sets = (
+        [
+            {"seed": row["seed"], "fold": fold} | row
+            for fold, part in enumerate(parts)
+            for row in getattr(part, kind)
+        ]
+        for kind in ("rows", "sets")
+    )
+    return _joined(parts, rows, sets)
+
+
+def repeated(whole: Measured, folds: int) -> CellResult:
+    """The cell of an adapter that every fold tests alike, on all rows."""
+    rows, sets = (
+        [{"seed": row["seed"], "fold": fold} | row for fold in range(folds) for row in getattr(whole, kind)]
+        for kind in ("rows", "sets")
+    )
+    return _joined([whole], rows, sets)
+
+
+def _joined(parts: Sequence[Measured], rows: list[dict[str, Any]], sets: list[dict[str, Any]]) -> CellResult:
+    from fewshot_flair.evaluation import cluster_bootstrap
+
+    fits = sum(len(part.rows) for part in parts)
+    return CellResult(
+        names={"adapter": parts[0].label},
+        classes=parts[0].classes,
+        rows=rows,
+        confusion=sum((part.confusion for part in parts), np.zeros_like(parts[0].confusion))
+        / len(parts[0].rows),
+        reliability=sum((part.reliability for part in parts), np.zeros_like(parts[0].reliability)),
+        patient_interval=cluster_bootstrap(
+            np.concatenate([part.y for part in parts]),
+            np.concatenate([part.predicted for part in parts], axis=1),
+            [patient for part in parts for patient in part.patients],
+            len(parts[0].classes),
+        ),
+        fit_seconds=sum(part.seconds for part in parts) / fits,
+        notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+        sets=sets,
+    )

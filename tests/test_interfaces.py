@@ -45,6 +45,8 @@ OPTIONS = {
     ),
     "predict": "--adapter --cache --out",
     "explain": "--class --query --tiles --method --check --adapter --cache --out",
+    "finetune": "--data --test-on --corrupt --method --adapter --shots --seeds --alphas --soup --epochs --folds --save "
+    "--encoder --cache --out",
     "study": "--out --cache --no-report",
 }
 

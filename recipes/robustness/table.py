@@ -1,8 +1,8 @@
 """Here against elsewhere: the table, the picture, the Pareto front and effective robustness of runs of `finetune`.
 
-    python recipes/robustness/table.py RUN [RUN ...] --out recipes/robustness/results
+    python recipes/robustness/table.py RUN [RUN ...]
 
-Writes ``table.md`` and ``robustness.png``. A row is a method and alpha, the mean over seeds.
+Writes ``results/table.md`` and ``docs/images/robustness.png``. A row is a method and alpha, the mean over seeds.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ def draw(axis: plt.Axes, title: str, found: pd.DataFrame, line: Line, elsewhere:
         axis.scatter(end["inside"], end["outside"], c=f"C{i}", s=55, zorder=3)
         soup = found[(found["kind"] == "soup") & (found["method"] == method)]
         axis.scatter(soup["inside"], soup["outside"], c=f"C{i}", s=60, marker="*", zorder=3)
+    axis.scatter([], [], c="k", s=60, marker="*", label="soup of its seeds")
     front = found[found["front"]].sort_values("inside")
     axis.step(front["inside"], front["outside"], where="pre", c="k", lw=0.6, label="Pareto front")
     axis.set(title=title, xlabel="balanced accuracy here, %", ylabel=f"balanced accuracy on {elsewhere}, %")
@@ -123,7 +124,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "table.md")
+    parser.add_argument("--picture", type=Path, default=Path("docs/images/robustness.png"))
     args = parser.parse_args()
     table = read(args.runs)
     parts = []
@@ -132,17 +134,15 @@ def main() -> None:
             line, found = line_of(own, elsewhere), sides(own, elsewhere)
             found["effective"] = line.effective(found["inside"], found["outside"])
             parts.append((f"{data}, {shots_text(int(shots))}", found, line, elsewhere))
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "table.md").write_text(
-        "\n".join(markdown(*part) for part in parts).lstrip(), encoding="utf-8"
-    )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text("\n".join(markdown(*part) for part in parts).lstrip(), encoding="utf-8")
     figure, axes = plt.subplots(1, len(parts), figsize=(5.4 * len(parts), 4.6), squeeze=False)
     for axis, part in zip(axes[0], parts, strict=True):
         draw(axis, *part)
     axes[0][0].legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(args.out / "robustness.png", dpi=110)
-    print(args.out / "table.md")
+    figure.savefig(args.picture, dpi=110)
+    print(f"{args.out} and {args.picture}")
 
 
 if __name__ == "__main__":

@@ -190,6 +190,17 @@ def test_training_learns(side):
     assert (logits.argmax(axis=1) == side.y[:24]).mean() > 0.9
 
 
+@pytest.mark.parametrize("changes", [{"amp": True}, {"augment": False}, {"balanced": False}])
+def test_settings_change_the_training(changes, side):
+    method, settings = create_finetuning("full"), replace(SETTINGS, epochs=2)
+    usual, other = (trained(side, method, s)[0].state() for s in (settings, replace(settings, **changes)))
+    if "balanced" in changes:  # four photographs of each class weigh alike anyway
+        assert changed(usual, other) == {}
+    else:
+        assert changed(usual, other)
+    assert all(torch.isfinite(tensor).all() for tensor in other.values())
+
+
 @pytest.mark.parametrize("name", ["full", "lora"])
 def test_resumed_training_is_uninterrupted_training_bit_for_bit(name, side, tmp_path):
     method, settings = create_finetuning(name), replace(SETTINGS, epochs=4)

@@ -142,7 +142,9 @@ def finetune(
     )
 
     table["classes"] = split_names(table["classes"])
-    named = [AdapterSpec.parse(text) for text in method or [known.name for known in list_finetuning()]]
+    named = [
+        AdapterSpec.parse(text, "method") for text in method or [known.name for known in list_finetuning()]
+    ]
     name = data_name(data or "demo")
     plan = TuningPlan(
         data=DataSet(name=name, manifest=data or "demo", **table),

@@ -32,15 +32,15 @@ class AdapterSpec:
                 raise InputError(f"adapter {self.name!r}: {given} comes from the encoder; leave {given}= out")
 
     @classmethod
-    def parse(cls, text: str) -> AdapterSpec:
-        """Read ``name`` or ``name:parameter=value,parameter=value``."""
+    def parse(cls, text: str, what: str = "adapter") -> AdapterSpec:
+        """Read ``name`` or ``name:parameter=value,parameter=value``; `what` it is, for messages."""
         name, _, rest = text.strip().partition(":")
         params: dict[str, Any] = {}
         for part in filter(None, rest.split(",")):
             key, equals, value = part.partition("=")
             if not equals:
                 raise InputError(
-                    f"adapter {text!r}: {part!r} is not parameter=value; write {name}:parameter=value"
+                    f"{what} {text!r}: {part!r} is not parameter=value; write {name}:parameter=value"
                 )
             try:
                 params[key.strip()] = ast.literal_eval(value.strip())

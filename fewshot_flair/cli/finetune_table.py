@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fewshot_flair.cli import terminal
 from fewshot_flair.experiment.grid import shots_text
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,6 @@ def show(console: Console, results: pd.DataFrame) -> None:
                 "" if cost is None else f"{cost['seconds']:.3g}",
                 "" if cost is None else f"{cost['trainable_parameters']:,.0f}",
             )
-        seeds = own["seed"].nunique()
-        title = f"balanced accuracy in %, {shots_text(int(shots))}, means over {seeds} seeds; tested on:"
+        seeds = counted(own["seed"].nunique(), "seed")
+        title = f"balanced accuracy in %, {shots_text(int(shots))}, means over {seeds}; tested on:"
         terminal.under_title(console, title, table)

@@ -61,9 +61,13 @@ def sides(own: pd.DataFrame, elsewhere: str) -> pd.DataFrame:
 
 
 def line_of(own: pd.DataFrame, elsewhere: str) -> Line:
-    """The line of the frozen adapters, a point an adapter and seed; zero-shot once."""
+    """The line of the frozen adapters, a point an adapter and seed; zero-shot once, none at the level of chance."""
     frozen = own[own["kind"] == "frozen"]
     frozen = frozen[(frozen["method"] != "zero-shot") | (frozen["seed"] == frozen["seed"].min())]
+    classes = sum(name.startswith("recall_") for name in own.columns) or 2
+    home = frozen[frozen["distribution"] == "in"]
+    chance = home.loc[home[METRIC] < 100 / classes + 2, "method"]  # they answer one class
+    frozen = frozen[~frozen["method"].isin(chance)]
     keys = ["method", "seed"]
     home = frozen[frozen["distribution"] == "in"].set_index(keys)[METRIC]
     away = frozen[frozen["test"] == elsewhere].set_index(keys)[METRIC].reindex(home.index)

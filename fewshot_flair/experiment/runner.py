@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
+from fewshot_flair.experiment.choices import FLAIR_2025, DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic
 from fewshot_flair.experiment.decisions import check_decision
-from fewshot_flair.experiment.design import FLAIR_2025, DataSet, EncoderChoice, Study
+from fewshot_flair.experiment.design import Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
 from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing

@@ -15,7 +15,7 @@ from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
 from fewshot_flair.episodes.folds import flair_folds, inseparable, patient_folds
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.design import FLAIR_2025, DataSet
+from fewshot_flair.experiment.choices import FLAIR_2025, DataSet
 from fewshot_flair.words import counted
 
 __all__ = ["FEATURES", "Fold", "Sources", "holds_features", "read_folded", "read_sources"]

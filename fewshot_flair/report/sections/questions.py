@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.design import FLAIR_2025
+from fewshot_flair.experiment.choices import FLAIR_2025
 from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.experiment.provenance import Provenance
 from fewshot_flair.experiment.results import RunRecord, StudyResults

@@ -134,7 +134,11 @@ class Study(Strict):
     @field_validator("shots", mode="before")
     @classmethod
     def _all_shots(cls, value: Any) -> Any:
-        return [ALL_SHOTS if each == "all" else each for each in value] if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return value
+        if words := [each for each in value if isinstance(each, str) and each != "all"]:
+            raise ValueError(f'{words[0]!r} is no number of shots; give whole numbers, or "all"')
+        return [ALL_SHOTS if each == "all" else each for each in value]
 
     @model_validator(mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from fewshot_flair.experiment.design import Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
 from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
+from fewshot_flair.experiment.grid import with_all_shots
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
 from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources
@@ -263,13 +264,13 @@ def _kept(
 
     seconds = pd.DataFrame([cell.names | {"fit_seconds": cell.fit_seconds} for cell in results.cells])
     tables = {
-        "results.csv": results.rows,
+        "results.csv": with_all_shots(results.rows),
         "results.parquet": results.rows,
-        "fit_seconds.csv": seconds,
+        "fit_seconds.csv": with_all_shots(seconds),
         "splits.csv": splits_table(clinics.values()),
     }
     if sets := [cell.names | row for cell in results.cells for row in cell.sets]:
-        tables["conformal.csv"] = pd.DataFrame(sets)
+        tables["conformal.csv"] = with_all_shots(pd.DataFrame(sets))
     record = results.record
     if study.save:
         from fewshot_flair.models.refit import refit_all

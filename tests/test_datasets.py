@@ -418,7 +418,10 @@ def test_what_prepare_tells(tmp_path):
     made = prepare_set("refuge", tmp_path / "p", tmp_path / "r.csv")
     said = "\n".join(made.remarks)
     assert made.missing == ["train/Images/g0004.jpg"]
-    assert "1 photograph cannot be decoded or show nothing, the first train/Images/g0003.jpg" in said
+    assert (
+        "1 photograph not to be looked at (damaged, or of one colour), the first train/Images/g0003.jpg"
+        in said
+    )
     assert "counts differ from FLAIR's split table" in said
     again = prepare_set("refuge", tmp_path / "p", tmp_path / "r.csv")  # its own manifest is written anew
     assert again.counts == made.counts

@@ -117,9 +117,8 @@ def prepare_set(
     ]
     pairs, unread = find_pairs(root, rows, near, told)
     if unread:
-        remarks.append(
-            f"{counted(len(unread), 'photograph')} not to be looked at (damaged, or of one colour), the first {unread[0]}"
-        )
+        n = counted(len(unread), "photograph")
+        remarks.append(f"{n} not to be looked at (damaged, or of one colour), the first {unread[0]}")
     remarks += classes_told(known, rows) + counts_told(known, rows, named) + pairs_told(pairs)
     classes = in_order(known, rows)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -369,3 +369,63 @@ def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
     ]
     assert (told.train.images, told.test.images) == (12, 12)
     assert told.known_set == "fives"
+
+
+def test_what_prepare_will_not_do(splits, tmp_path):
+    lay(tmp_path / "p", [f"train/Images/{letter}000{i}.jpg" for i in (1, 2) for letter in "gn"])
+    table = tmp_path / "table.csv"
+    rows = [f"25_REFUGE/train/Images/{'gn'[i % 2]}000{1 + i // 2}.jpg" for i in range(4)]
+    labels = ["['glaucoma']", "['no glaucoma']"] * 2
+    table.write_text("\n".join(["image,categories", *map(",".join, zip(rows, labels, strict=True))]))
+    before = table.read_bytes()
+    with pytest.raises(InputError, match="this is the split table"):
+        prepare_set("refuge", tmp_path / "p", table, split=table)
+    (tmp_path / "mine.csv").write_text("image,label\n")
+    with pytest.raises(InputError, match="was not written by data prepare"):
+        prepare_set("refuge", tmp_path / "p", tmp_path / "mine.csv", split=table)
+    with pytest.raises(InputError, match=r"4 photographs of table\.csv are in table\.csv too"):
+        prepare_set("refuge", tmp_path / "p", tmp_path / "out.csv", split=table, test_split=table)
+    with pytest.raises(InputError, match=r"13_FIVES\.csv is a split table of FIVES, not of REFUGE"):
+        prepare_set("refuge", tmp_path / "p", tmp_path / "out.csv", split=splits / "flair" / "13_FIVES.csv")
+    with pytest.raises(InputError, match=r"no usable row is left of 4; .*give the folder that holds"):
+        prepare_set("refuge", tmp_path, tmp_path / "out.csv", split=_moved(table, tmp_path))
+    with pytest.raises(InputError, match=r"no usable row is left of 4; .*the classes of FIVES are normal"):
+        prepare_set("fives", tmp_path / "p", tmp_path / "out.csv", split=_renamed(table, tmp_path))
+    with pytest.raises(InputError, match="there is no such folder"):
+        prepare_set("refuge", tmp_path / "nowhere", tmp_path / "out.csv")
+    assert table.read_bytes() == before
+    assert not (tmp_path / "out.csv").exists()
+
+
+def _moved(table: Path, folder: Path) -> Path:
+    moved = folder / "moved.csv"
+    moved.write_text(table.read_text().replace("000", "111"))
+    return moved
+
+
+def _renamed(table: Path, folder: Path) -> Path:
+    renamed = folder / "renamed.csv"
+    renamed.write_text(table.read_text().replace("glaucoma", "cataract"))
+    return renamed
+
+
+def test_what_prepare_tells(tmp_path):
+    lay(tmp_path / "p", [f"train/Images/{letter}000{i}.jpg" for i in (1, 2) for letter in "gn"])
+    folder = tmp_path / "p" / "train" / "Images"
+    whole = (folder / "g0001.jpg").read_bytes()
+    (folder / "g0003.jpg").write_bytes(whole[:900])
+    (folder / "g0004.jpg").write_bytes(b"")
+    made = prepare_set("refuge", tmp_path / "p", tmp_path / "r.csv")
+    said = "\n".join(made.remarks)
+    assert made.missing == ["train/Images/g0004.jpg"]
+    assert (
+        "1 photograph not to be looked at (damaged, or of one colour), the first train/Images/g0003.jpg"
+        in said
+    )
+    assert "counts differ from FLAIR's split table" in said
+    again = prepare_set("refuge", tmp_path / "p", tmp_path / "r.csv")  # its own manifest is written anew
+    assert again.counts == made.counts
+    for path in folder.glob("n*"):
+        path.unlink()
+    one = prepare_set("refuge", tmp_path / "p", tmp_path / "r.csv")
+    assert "there is only one class, glaucoma: adapters need two" in one.remarks

@@ -19,7 +19,8 @@ from fewshot_flair import (
 )
 from fewshot_flair.adapters import get_adapter_class, registry
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.design import EncoderChoice, Study
+from fewshot_flair.experiment.choices import EncoderChoice
+from fewshot_flair.experiment.design import Study
 from fewshot_flair.models import export_model
 from fewshot_flair.models.run import SavedModel
 

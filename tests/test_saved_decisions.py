@@ -23,8 +23,9 @@ from fewshot_flair.evaluation.calibration import fit_temperature
 from fewshot_flair.evaluation.patients import predicted_by_patient
 from fewshot_flair.evaluation.priors import correct_prior
 from fewshot_flair.experiment.calibrating import draw_temperatures
+from fewshot_flair.experiment.choices import DecisionChoice, EncoderChoice
 from fewshot_flair.experiment.decisions import check_prevalence, positive_classes
-from fewshot_flair.experiment.design import DecisionChoice, EncoderChoice, Study
+from fewshot_flair.experiment.design import Study
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.models import calibrated, cross_validate, decide, load_adapter
 from fewshot_flair.models.decision import (

@@ -118,7 +118,8 @@ def adapt(
     from fewshot_flair.cli import show, tables, terminal
     from fewshot_flair.cli.parsing import command_line, parse_prevalence, parse_shots, split_names
     from fewshot_flair.cli.steps import Shown
-    from fewshot_flair.experiment.design import Study, data_name
+    from fewshot_flair.experiment.choices import data_name
+    from fewshot_flair.experiment.design import Study
     from fewshot_flair.experiment.folder import folder_name
     from fewshot_flair.experiment.runner import run_study
     from fewshot_flair.experiment.sources import FEATURES, holds_features

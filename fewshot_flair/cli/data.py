@@ -138,6 +138,7 @@ def prepare(
     from fewshot_flair.cli import terminal
     from fewshot_flair.cli.progress import Bar
     from fewshot_flair.datasets import get_set, prepare_set
+    from fewshot_flair.words import counted
 
     console = terminal.console()
     known = get_set(name)
@@ -153,7 +154,13 @@ def prepare(
         )
     terminal.under_title(console, f"{known.title}: photographs by class", _counts(made))
     found = sum(n for sides in made.counts.values() for n in sides.values())
-    terminal.say(console, f"{found:,} photographs found of {made.named:,} that are named", bold=f"{found:,}")
+    others = made.named - found - len(made.missing)
+    terminal.say(
+        console,
+        f"{counted(found, 'row')} of {made.named:,} that are named; not found: {len(made.missing)}"
+        + (f"; left out for another reason: {others}" if others else ""),
+        bold=f"{found:,}",
+    )
     if made.missing:
         shown = ", ".join(made.missing[:_SHOWN]) + (
             f" and {len(made.missing) - _SHOWN} more" if len(made.missing) > _SHOWN else ""
@@ -164,7 +171,8 @@ def prepare(
     for encoder in known.pretrained:
         if trained := known.trained_on(encoder):
             terminal.warn(
-                console, f"{encoder} was pre-trained on it ({trained}): do not test that encoder on it"
+                console,
+                f"{encoder} was pre-trained on it ({trained}): on photographs that it has seen figures are too good",
             )
     card = made.manifest.with_suffix(".json").name
     terminal.say(console, f"manifest: {made.manifest}; {card} beside it names the folder of photographs")

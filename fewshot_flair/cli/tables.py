@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fewshot_flair.cli.terminal import plain, plain_table, under_title, warn
 from fewshot_flair.experiment.grid import draws_text, n_draws, shots_text
+from fewshot_flair.experiment.results import by_draw
 from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.wording import bold_means, percent_range, percentage, with_interval
 from fewshot_flair.words import counted
@@ -278,7 +279,7 @@ def _summary(cell: CellResult) -> dict[str, Any]:
 def _interval(cell: CellResult, key: str) -> tuple[float, float, float]:
     from fewshot_flair.evaluation import interval_over_seeds
 
-    return interval_over_seeds([row[key] for row in cell.rows])
+    return interval_over_seeds(by_draw(cell.rows, key))
 
 
 def _known(value: float) -> float | None:

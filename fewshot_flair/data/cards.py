@@ -53,7 +53,7 @@ class ManifestCard:
         if not Path(self.images).is_dir():
             raise InputError(
                 f"{card_path(manifest)} says that the photographs are in {self.images}, where there is no folder; give "
-                "the folder (--images DIR), or run `fewshot-flair data prepare` again"
+                "it (--images DIR; in a study `images`, under [[data]]), or run `fewshot-flair data prepare` again"
             )
         return Path(self.images)
 

@@ -190,7 +190,9 @@ class Manifest:
         if wrong and not skip_bad:
             raise BadRowsError(source, wrong, [parted] if parted else [])
         if not keep:
-            raise InputError(f"{source}: no usable row is left of {len(table.rows) + len(table.bad)}")
+            raise InputError(
+                _none_left(source, [*wrong, *settled.left_out], len(table.rows) + len(table.bad))
+            )
         if parted:
             raise InputError(f"{source}: {parted}")
         order, ordinal = classes_of(table, keep, classes, ordered, order_column, source)
@@ -319,3 +321,11 @@ class Manifest:
         """Name rows found bad later on, (index, reason) each, by their number and image in the file."""
         rows, images = self.frame["row"], self.frame["image"]
         return [SkippedRow(int(rows[index]), images[index], reason) for index, reason in refused]
+
+
+def _none_left(source: str, rows: Sequence[SkippedRow], n: int) -> str:
+    """That no row can be used, with the reason of most of them."""
+    n += sum(1 for row in rows if row.reason.startswith("is of none"))
+    reasons = Counter(row.reason for row in rows)
+    why = f"; of most the image {reasons.most_common(1)[0][0]}" if reasons else ""
+    return f"{source}: no usable row is left of {n:,}{why}"

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["find_pairs", "pairs_told"]
 
 
-def find_pairs(root: Path, rows: pd.DataFrame, near: bool, told: Callable[[int, int], None]) -> pd.DataFrame:
-    """The pairs, as `Prepared.pairs` has them.
+def find_pairs(
+    root: Path, rows: pd.DataFrame, near: bool, told: Callable[[int, int], None]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The pairs, as `Prepared.pairs` has them, and the photographs that could not be looked at.
 
     Parameters
     ----------
@@ -33,11 +35,13 @@ def find_pairs(root: Path, rows: pd.DataFrame, near: bool, told: Callable[[int, 
     digests = [sha256((root / image).read_bytes()) for image in images]
     first: dict[str, int] = {}
     pairs = [(j, i, 1.0, True) for i, digest in enumerate(digests) if (j := first.setdefault(digest, i)) != i]
+    unread: list[str] = []
     if near:
         prints = fingerprints([root / image for image in images], lambda done: told(done, len(images)))
         pairs += [(i, j, r, False) for i, j, r in alike_pairs(prints) if digests[i] != digests[j]]
+        unread = [image for image, each in zip(images, prints, strict=True) if each is None]
     entry = rows.drop_duplicates("image").set_index("image")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             {
                 "image": images[i],
@@ -51,6 +55,7 @@ def find_pairs(root: Path, rows: pd.DataFrame, near: bool, told: Callable[[int, 
         ],
         columns=["image", "other", "likeness", "same_bytes", "labels_differ", "sides_differ"],
     )
+    return table, unread
 
 
 def pairs_told(pairs: pd.DataFrame) -> list[str]:

@@ -12,6 +12,7 @@ from fewshot_flair.episodes.episode import Episodes
 from fewshot_flair.episodes.prevalences import Prevalence
 from fewshot_flair.episodes.scenarios import Scenario, resolve_scenario
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 __all__ = ["PROTOCOLS", "EpisodeSampler"]
 
@@ -193,10 +194,10 @@ class EpisodeSampler:
                 ),
                 0,
             )
-            fewer = f"at most {fits} shots" if fits else "another scenario"
+            fewer = f"at most {counted(fits, 'shot')}" if fits else "another scenario"
             other = "" if self.scenario.name == "realistic" else "the realistic scenario, "
             raise InputError(
-                f"too few {unit} for {self.shots} shots in the {self.scenario.name} scenario: "
+                f"too few {unit} for {counted(self.shots, 'shot')} in the {self.scenario.name} scenario: "
                 f"class {lacking}; use {fewer}, {other}or allow fewer (--allow-fewer)"
             )
         return np.minimum(counts, pool)

@@ -127,8 +127,12 @@ def average_ranks(wide: pd.DataFrame, *, higher_is_better: bool = True) -> Ranki
 
 
 def draw_columns(columns: Iterable[str]) -> list[str]:
-    """The columns of results that name a draw: the seed, and the fold where there are folds."""
-    return ["fold", "seed"] if "fold" in set(columns) else ["seed"]
+    """The column of results that tells draws apart: the seed, or the fold where there are folds.
+
+    The draws of a fold have their test rows in common, and of all training images there is one draw: a fold counts
+    once, by the mean of its draws.
+    """
+    return ["fold"] if "fold" in set(columns) else ["seed"]
 
 
 def overtakes(results: pd.DataFrame, metric: str, reference: str = "zero-shot") -> dict[str, int | None]:
@@ -145,7 +149,9 @@ def overtakes(results: pd.DataFrame, metric: str, reference: str = "zero-shot") 
     found: dict[str, int | None] = {}
     draws = draw_columns(results.columns)
     wide = {
-        shots: results[results["shots"] == shots].pivot(index=draws, columns="adapter", values=metric)
+        shots: results[results["shots"] == shots].pivot_table(
+            index=draws, columns="adapter", values=metric, sort=False
+        )
         for shots in sorted(results["shots"].unique(), reverse=True)
     }
     for adapter in dict.fromkeys(results["adapter"]):

@@ -1,6 +1,7 @@
+from .choices import DataSet, DecisionChoice, EncoderChoice
 from .clinic import Clinic, Rows
 from .decisions import DecisionFigures
-from .design import DataSet, DecisionChoice, EncoderChoice, Study
+from .design import Study
 from .encoding import Encoding
 from .provenance import Provenance
 from .results import RunRecord, StudyResults

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fewshot_flair import __version__
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.choices import FLAIR_2025
 from fewshot_flair.experiment.code import code_digest
-from fewshot_flair.experiment.design import FLAIR_2025
 from fewshot_flair.experiment.draws import draw
 from fewshot_flair.experiment.grid import scenario_label
 from fewshot_flair.experiment.measured import Measured, over_folds, repeated

@@ -12,7 +12,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.words import nearest
 
 if TYPE_CHECKING:
-    from fewshot_flair.experiment.design import DecisionChoice
+    from fewshot_flair.experiment.choices import DecisionChoice
 
 __all__ = [
     "DecisionFigures",

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fewshot_flair.data.labels import misspelling_hints
 from fewshot_flair.episodes import Episodes, EpisodeSampler, create_scenario
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.choices import FLAIR_2025
 from fewshot_flair.experiment.clinic import check_classes
-from fewshot_flair.experiment.design import FLAIR_2025
 from fewshot_flair.experiment.grid import ALL_SHOTS
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.choices import DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined, pool_of_tested
-from fewshot_flair.experiment.design import DataSet, EncoderChoice
 from fewshot_flair.experiment.pretrained import known_set, pretrained_on
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features

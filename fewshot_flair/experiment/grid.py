@@ -23,6 +23,7 @@ __all__ = [
     "scenario_label",
     "shots_text",
     "shots_texts",
+    "with_all_shots",
 ]
 
 ALL_SHOTS = 10**9
@@ -83,13 +84,20 @@ def shots_texts(shots: Iterable[int]) -> str:
 
 
 def n_draws(rows: pd.DataFrame) -> int:
-    """How many draws results are over, all folds together."""
+    """How many draws results are over (see `draw_columns`)."""
     return len(rows[draw_columns(rows.columns)].drop_duplicates())
 
 
+def with_all_shots(table: pd.DataFrame) -> pd.DataFrame:
+    """A table for people: ``all`` where the shots are every training image."""
+    if "shots" not in table or not (table["shots"] == ALL_SHOTS).any():
+        return table
+    return table.assign(shots=[shots_text(int(k), alone=True) for k in table["shots"]])
+
+
 def draws_text(rows: pd.DataFrame) -> str:
-    """What results are over, in words: ``20 support-set draws``, ``5 folds``, ``5 folds of 20 draws``."""
+    """What results are over, in words: ``20 support-set draws``, ``5 folds``, ``5 folds, each a mean of 20 draws``."""
     if "fold" not in rows.columns:
         return counted(rows["seed"].nunique(), "support-set draw")
     folds, seeds = counted(rows["fold"].nunique(), "fold"), rows["seed"].nunique()
-    return folds if seeds == 1 else f"{folds} of {counted(seeds, 'draw')}"
+    return folds if seeds == 1 else f"{folds}, each a mean of {counted(seeds, 'draw')}"

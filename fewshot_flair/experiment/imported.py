@@ -15,8 +15,8 @@ from fewshot_flair.bank.source import FeatureSource, differences
 from fewshot_flair.data.grades import is_known_order
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.choices import DataSet
 from fewshot_flair.experiment.clinic import Clinic, Rows, check_sides, pool_of_tested
-from fewshot_flair.experiment.design import DataSet
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, side_of
 from fewshot_flair.experiment.sources import FEATURES, holds_features
 from fewshot_flair.text.prompts import text_digest

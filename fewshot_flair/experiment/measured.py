@@ -61,7 +61,11 @@ def over_folds(parts: Sequence[Measured]) -> CellResult:
 def repeated(whole: Measured, folds: int) -> CellResult:
     """The cell of an adapter that every fold tests alike, on all rows."""
     rows, sets = (
-        [{"seed": row["seed"], "fold": fold} | row for fold in range(folds) for row in getattr(whole, kind)]
+        [
+            {"seed": row["seed"], "fold": fold} | row | ({"n_support": 0} if kind == "rows" else {})
+            for fold in range(folds)
+            for row in getattr(whole, kind)
+        ]
         for kind in ("rows", "sets")
     )
     return _joined([whole], rows, sets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fewshot_flair.datasets.register import KnownSet, get_set, recognised
-from fewshot_flair.experiment.design import DataSet, data_name
+from fewshot_flair.experiment.choices import DataSet, data_name
 
 if TYPE_CHECKING:
     from fewshot_flair.data import Manifest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,16 @@ from fewshot_flair.files import digest_of, read_json, read_signed, write_signed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BY_PATIENT", "FORMAT", "CellResult", "RunRecord", "Saved", "StudyResults", "TestFigures"]
+__all__ = [
+    "BY_PATIENT",
+    "FORMAT",
+    "CellResult",
+    "RunRecord",
+    "Saved",
+    "StudyResults",
+    "TestFigures",
+    "by_draw",
+]
 
 FORMAT = "fewshot-flair run 3"
 """Raised with whatever a run's folder holds, so that folders of another make are not taken for ours."""
@@ -83,6 +92,14 @@ class CellResult:
     def named(self, names: Mapping[str, Any]) -> CellResult:
         """The same with the names of a cell."""
         return replace(self, names=dict(names))
+
+
+def by_draw(rows: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    """A figure of each draw, of rows of a cell; of folds the mean over a fold's draws, as they share test rows."""
+    parts: dict[Any, list[float]] = {}
+    for i, row in enumerate(rows):
+        parts.setdefault(row.get("fold", ("row", i)), []).append(float(row[key]))
+    return [float(np.mean(values)) for values in parts.values()]
 
 
 class _Record(BaseModel):

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
+from fewshot_flair.experiment.choices import FLAIR_2025, DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic
 from fewshot_flair.experiment.decisions import check_decision
-from fewshot_flair.experiment.design import FLAIR_2025, DataSet, EncoderChoice, Study
+from fewshot_flair.experiment.design import Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
 from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
+from fewshot_flair.experiment.grid import with_all_shots
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
 from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources
@@ -262,13 +264,13 @@ def _kept(
 
     seconds = pd.DataFrame([cell.names | {"fit_seconds": cell.fit_seconds} for cell in results.cells])
     tables = {
-        "results.csv": results.rows,
+        "results.csv": with_all_shots(results.rows),
         "results.parquet": results.rows,
-        "fit_seconds.csv": seconds,
+        "fit_seconds.csv": with_all_shots(seconds),
         "splits.csv": splits_table(clinics.values()),
     }
     if sets := [cell.names | row for cell in results.cells for row in cell.sets]:
-        tables["conformal.csv"] = pd.DataFrame(sets)
+        tables["conformal.csv"] = with_all_shots(pd.DataFrame(sets))
     record = results.record
     if study.save:
         from fewshot_flair.models.refit import refit_all

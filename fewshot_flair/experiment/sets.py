@@ -17,8 +17,8 @@ from fewshot_flair.experiment.spec import AdapterSpec
 if TYPE_CHECKING:
     from fewshot_flair.conformal import Conformal
     from fewshot_flair.episodes import Episodes
+    from fewshot_flair.experiment.choices import DataSet
     from fewshot_flair.experiment.clinic import Clinic
-    from fewshot_flair.experiment.design import DataSet
 
 __all__ = ["NOTE", "SetSpec", "by_method", "measure_sets", "where_it_ends"]
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
+from fewshot_flair.datasets.register import recognised
 from fewshot_flair.episodes.folds import flair_folds, inseparable, patient_folds
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.design import FLAIR_2025, DataSet
+from fewshot_flair.experiment.choices import FLAIR_2025, DataSet
 from fewshot_flair.words import counted
 
 __all__ = ["FEATURES", "Fold", "Sources", "holds_features", "read_folded", "read_sources"]
@@ -159,8 +160,8 @@ def read_folded(
         parts = patient_folds(labelled.y, groups, folds, seed=0)
         if len(parts) < folds:
             raise InputError(
-                f"data set {data.name}: {folds} folds need as many patients, and as many images of a class; there "
-                f"are {len(set(groups.tolist()))} patients, of {len(labelled)} images"
+                f"data set {data.name}: {folds} folds need as many patients, and as many images of a class; there are "
+                f"{len(set(groups.tolist()))} patients, and {np.bincount(labelled.y).max()} images of the largest class"
             )
         remarks.append(
             f"{folds} folds, stratified by class: each labelled row is tested once, no patient is parted"
@@ -261,6 +262,13 @@ def _read(
         path = demo_clinic(progress=progress)
     else:
         path = folder / where
+    known = recognised([data.name, path.stem])
+    if not path.exists() and known is not None:
+        raise MissingFileError(
+            f"data set {data.name}: no manifest {path}; `fewshot-flair data prepare {known.name} FOLDER --out {path}` "
+            f"makes it of the photographs, which are at {known.source} (licence: {known.licence}); or run the study on "
+            "other data (--on demo)"
+        )
     if not path.exists() and data.source:
         raise MissingFileError(
             f"data set {data.name}: no manifest {path}; the photographs are at {data.source} "

@@ -17,7 +17,7 @@ from fewshot_flair.evaluation.referral import referral_threshold
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
-    from fewshot_flair.experiment.design import DecisionChoice
+    from fewshot_flair.experiment.choices import DecisionChoice
 
 __all__ = [
     "Decision",

@@ -72,7 +72,7 @@ def map_thumbnails(
     few = "" if len(paths) == len(answered) else f" Only the first {len(paths)} photographs have one."
     return made, (
         f"The second picture of a photograph shows what spoke for its predicted class ({explainer.tiles} tiles); a map "
-        f"shows what moved the answer, not that there is a lesion.{few} `fewshot-flair explain` gives maps at full "
+        f"shows what moved the answer, not that there is a lesion.{few} The command explain gives maps at full "
         "size."
     )
 

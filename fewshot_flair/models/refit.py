@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fewshot_flair.adapters import Adapter
+    from fewshot_flair.experiment.choices import DecisionChoice, EncoderChoice
     from fewshot_flair.experiment.clinic import Clinic
-    from fewshot_flair.experiment.design import DecisionChoice, EncoderChoice
     from fewshot_flair.experiment.spec import AdapterSpec
 
 __all__ = ["Refits", "refit", "refit_all"]
@@ -85,7 +85,7 @@ def refit_all(
     """
     import pandas as pd
 
-    from fewshot_flair.experiment.design import DecisionChoice
+    from fewshot_flair.experiment.choices import DecisionChoice
     from fewshot_flair.experiment.folder import folder_name
     from fewshot_flair.models.predictions import predict_table
     from fewshot_flair.models.storage import adapter_digest, save_adapter

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fewshot_flair.adapters.base import softmax
 from fewshot_flair.encoders import list_encoders
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.choices import EncoderChoice
 from fewshot_flair.experiment.clinic import kind_at_hand
 from fewshot_flair.experiment.decisions import check_prevalence
-from fewshot_flair.experiment.design import EncoderChoice
 from fewshot_flair.experiment.encoding import opened
 from fewshot_flair.experiment.provenance import EncoderMade
 from fewshot_flair.experiment.sources import FEATURES, holds_features

@@ -119,7 +119,7 @@ def _blocks(results: StudyResults, metric: str) -> Iterator[Block]:
         entries: dict[tuple[str, tuple[str, int]], Entry] = {}
         for column in columns:
             part = rows[(rows["scenario"] == column[0]) & (rows["shots"] == column[1])]
-            wide = part.pivot(index=draw_columns(part.columns), columns="adapter", values=metric)[adapters]
+            wide = _wide(part, metric).reindex(columns=adapters)
             setting = names | {"scenario": column[0], "shots": column[1]}
             for adapter, (mean, low, high, best, tied) in _column(wide, metric).items():
                 where = tuple((setting | {"adapter": adapter})[name] for name in [*SETTING, "adapter"])
@@ -184,6 +184,15 @@ def ranking(results: StudyResults, metric: str = "balanced_accuracy") -> Ranking
     """Average ranks over all settings of the study; None where there is too little to rank."""
     wide = results.rows.pivot_table(index=SETTING, columns="adapter", values=metric, sort=False)
     return average_ranks(wide, higher_is_better=METRICS[metric].higher_is_better)
+
+
+def _wide(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A row a draw, a column an adapter."""
+    import pandas as pd
+
+    draws = draw_columns(rows.columns)
+    means = rows.groupby([*draws, "adapter"], sort=False)[metric].mean()
+    return pd.DataFrame(means.unstack("adapter"))
 
 
 def _column(wide: pd.DataFrame, metric: str) -> dict[str, tuple[float, float, float, bool, bool]]:

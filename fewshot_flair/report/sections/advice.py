@@ -92,7 +92,7 @@ def _above_zero_shot(block: Block, best: str, scenario: str, shots: int) -> str:
     if best == "zero-shot":
         return "No adapter has a better mean than zero-shot."
     part = block.rows[(block.rows["scenario"] == scenario) & (block.rows["shots"] == shots)]
-    wide = part.pivot(index=draw_columns(part.columns), columns="adapter", values="balanced_accuracy")
+    wide = part.pivot_table(index=draw_columns(part.columns), columns="adapter", values="balanced_accuracy")
     mean, low, high = interval_over_seeds((wide[best] - wide["zero-shot"]).to_numpy(float))
     said = f"{100 * mean:+.1f} points against zero-shot"
     if np.isnan(low):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.evaluation import interval_over_seeds
+from fewshot_flair.experiment.results import by_draw
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import unit, with_interval
 
@@ -32,8 +33,7 @@ def content(context: Context) -> dict[str, Any] | None:
         if any(name not in row for row in cell.rows for _, name in columns):
             continue
         figures = (
-            with_interval(*interval_over_seeds([row[name] for row in cell.rows]), key)
-            for key, name in columns
+            with_interval(*interval_over_seeds(by_draw(cell.rows, name)), key) for key, name in columns
         )
         tables.setdefault(context.setting(cell), []).append([cell.names["adapter"], *figures])
     if not tables:

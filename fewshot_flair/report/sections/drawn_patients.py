@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.evaluation import interval_over_seeds
-from fewshot_flair.experiment.results import BY_PATIENT
+from fewshot_flair.experiment.results import BY_PATIENT, by_draw
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import with_interval
 
@@ -31,7 +31,7 @@ def content(context: Context) -> dict[str, Any] | None:
         if any(BY_PATIENT not in row for row in cell.rows):
             continue
         figures = (
-            with_interval(*interval_over_seeds([row[name] for row in cell.rows]))
+            with_interval(*interval_over_seeds(by_draw(cell.rows, name)))
             for name in ("balanced_accuracy", BY_PATIENT)
         )
         tables.setdefault(context.setting(cell), []).append([cell.names["adapter"], *figures])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fewshot_flair.experiment.choices import FLAIR_2025
 from fewshot_flair.experiment.grid import shots_texts
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.wording import MINI
@@ -42,8 +43,13 @@ def content(context: Context) -> dict[str, Any]:
 def _setting(context: Context) -> str:
     rows = context.results.rows
     named = all(clinic.names_patients for clinic in context.record.clinics)
+    flair = context.record.study["protocol"] == FLAIR_2025
     judged = (
-        "test rows of other patients" if named else "other rows (where patients are named, of other patients)"
+        "the rows that a fold tests (zero-shot on all)"
+        if flair
+        else "test rows of other patients"
+        if named
+        else "other rows (where patients are named, of other patients)"
     )
     shots = sorted(rows["shots"].unique())
     scenarios = list(dict.fromkeys(rows["scenario"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.design import FLAIR_2025
+from fewshot_flair.experiment.choices import FLAIR_2025
 from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.experiment.provenance import Provenance
 from fewshot_flair.experiment.results import RunRecord, StudyResults
@@ -35,8 +35,8 @@ def reviewers_questions(results: StudyResults) -> list[tuple[str, str]]:
         (
             "Do all adapters see the same support sets?",
             f"Yes. Support sets are drawn once for each data set, scenario, shots and seed "
-            f"(seeds {study['seeds'][0]} to {study['seeds'][-1]}, protocol {study['protocol']}), whatever the "
-            "adapter; comparisons are paired on them.",
+            f"({_seeds(study['seeds'])}, protocol {study['protocol']}), whatever the "
+            f"adapter; comparisons are paired on them{_but_zero_shot(study)}.",
         ),
         (
             "Is the test set touched in fitting?",
@@ -79,6 +79,14 @@ def reviewers_questions(results: StudyResults) -> list[tuple[str, str]]:
             "another order.",
         ),
     ]
+
+
+def _seeds(seeds: list[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+
+
+def _but_zero_shot(study: dict[str, Any]) -> str:
+    return ", but for zero-shot, which is tested on every row" if study["protocol"] == FLAIR_2025 else ""
 
 
 def _prior_answer(priors: list[str]) -> str:

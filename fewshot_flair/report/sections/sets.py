@@ -9,6 +9,7 @@ import numpy as np
 from fewshot_flair.evaluation import interval_over_seeds
 from fewshot_flair.evaluation.set_figures import SET_FIGURES
 from fewshot_flair.experiment.grid import draws_text, n_draws
+from fewshot_flair.experiment.results import by_draw
 from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.context import Context
 
@@ -24,7 +25,7 @@ WORDS = {
 }
 TEMPLATE = """
 <h2>Conformal sets</h2>
-<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_draws > 1 %}Mean over {{ draws }} ± half its 95 % interval, on this one test set.{% else %}One draw.{% endif %} In %, but for size: classes a set. A set should hold the true class of 1 − alpha of the photographs, with few classes. One class, empty: sets of one or no class. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
+<p class="soft">Fitted on the support draws and tested on the same rows as accuracy. {% if n_draws > 1 %}Mean over {{ draws }} ± half its 95 % interval{{ "" if folds else ", on this one test set" }}.{% else %}One draw.{% endif %} In %, but for size: classes a set. A set should hold the true class of 1 − alpha of the photographs, with few classes. One class, empty: sets of one or no class. Class gap: how far coverage of a class is from that, on average. By patient: patients all of whose photographs are covered.</p>
 {% for title, rows in tables %}
 <h3>{{ title }}</h3>
 <div class="wide"><table class="main-table">
@@ -43,7 +44,7 @@ def content(context: Context) -> dict[str, Any] | None:
     for cell in context.results.cells:
         title = context.setting(cell)
         for method, rows in by_method(cell.sets).items():
-            figures = [_figure(key, [row[key] for row in rows]) for key in SET_FIGURES]
+            figures = [_figure(key, by_draw(rows, key)) for key in SET_FIGURES]
             tables.setdefault(title, []).append((f"{cell.names['adapter']}: {method}", figures))
     notes = [n for cell in context.results.cells for n in cell.notes if n.startswith(NOTE)]
     if not tables and not notes:
@@ -53,6 +54,7 @@ def content(context: Context) -> dict[str, Any] | None:
         "words": [WORDS[figure] for figure in SET_FIGURES],
         "n_draws": n_draws(context.results.rows),
         "draws": draws_text(context.results.rows),
+        "folds": bool(context.record.study.get("folds")),
         "notes": [note.removeprefix(NOTE) for note in dict.fromkeys(notes)],
     }
 

@@ -50,7 +50,7 @@ TEMPLATE = """
 {% endif %}
 
 <h3>Over {{ "patients" if block.named else "test images" }}: balanced accuracy, %</h3>
-<p class="soft">The intervals above are over support-set draws, on this one test set. Were other {{ "patients" if block.named else "images" }} tested, balanced accuracy at the most shots would lie in (95 %, {{ "cluster bootstrap over test patients, all images of one together" if block.named else "bootstrap over test images, as no patients are named; too narrow where some are of one person" }}):</p>
+<p class="soft">The intervals above are over {{ "folds" if folds else "support-set draws, on this one test set" }}. Were other {{ "patients" if block.named else "images" }} tested, balanced accuracy at the most shots would lie in (95 %, {{ "cluster bootstrap over test patients, all images of one together" if block.named else "bootstrap over test images, as no patients are named; too narrow where some are of one person" }}):</p>
 <div class="wide"><table>
 <thead><tr><th>adapter</th>{% for name in block.scenarios %}<th>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in block.patients %}<tr><td>{{ row.adapter }}</td>{% for value in row.cells %}<td>{{ value }}</td>{% endfor %}</tr>{% endfor %}</tbody>
@@ -80,6 +80,7 @@ def content(context: Context) -> dict[str, Any]:
         "unit": unit(context.metric.key),
         "n_draws": n_draws(context.results.rows),
         "draws": draws_text(context.results.rows),
+        "folds": bool(context.record.study.get("folds")),
     }
 
 

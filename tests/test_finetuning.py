@@ -31,7 +31,7 @@ from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, ResNetConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork, save_network
 from fewshot_flair.encoders.tokenizer import WordPieces
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.design import DataSet, EncoderChoice
+from fewshot_flair.experiment.choices import DataSet, EncoderChoice
 from fewshot_flair.experiment.encoding import Encoding
 from fewshot_flair.experiment.grid import ALL_SHOTS
 from fewshot_flair.experiment.spec import AdapterSpec

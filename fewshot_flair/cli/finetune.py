@@ -129,7 +129,7 @@ def finetune(
     from fewshot_flair.cli.parsing import command_line, parse_alphas, parse_shots, split_names
     from fewshot_flair.cli.progress import Bar, clock
     from fewshot_flair.cli.steps import extraction
-    from fewshot_flair.experiment.design import DataSet, EncoderChoice, data_name
+    from fewshot_flair.experiment.choices import DataSet, EncoderChoice, data_name
     from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.experiment.folder import folder_name
     from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters

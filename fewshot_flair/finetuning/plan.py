@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.design import DataSet, EncoderChoice
+from fewshot_flair.experiment.choices import DataSet, EncoderChoice
 from fewshot_flair.experiment.spec import DEFAULT_ADAPTERS, AdapterSpec
 from fewshot_flair.finetuning.base import FineTuning
 from fewshot_flair.finetuning.settings import TuningSettings

@@ -17,7 +17,7 @@ from fewshot_flair.episodes.folds import inseparable
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.encoding import Encoding
 from fewshot_flair.experiment.folder import folder_name, versions, writing
-from fewshot_flair.experiment.grid import ALL_SHOTS, shots_text
+from fewshot_flair.experiment.grid import ALL_SHOTS, shots_text, with_all_shots
 from fewshot_flair.experiment.spec import usable_adapters
 from fewshot_flair.files import write_signed, write_table
 from fewshot_flair.finetuning.base import FineTuning
@@ -281,7 +281,7 @@ class _Engine:
 
     def _write(self, rows: pd.DataFrame, command: str) -> None:
         table = self._table(rows)
-        write_table(table, self.out / "results.csv")
+        write_table(with_all_shots(table), self.out / "results.csv")
         plan = self.plan
         write_signed(
             self.out / "finetune.json",

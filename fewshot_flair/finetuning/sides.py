@@ -16,8 +16,8 @@ from fewshot_flair.data.twins import on_both_sides, twins, twins_message
 from fewshot_flair.encoders.base import Encoder
 from fewshot_flair.encoders.corrupted import CorruptedEncoder
 from fewshot_flair.errors import InputError
+from fewshot_flair.experiment.choices import DataSet, data_name
 from fewshot_flair.experiment.clinic import check_classes
-from fewshot_flair.experiment.design import DataSet, data_name
 from fewshot_flair.experiment.sources import read_sources
 from fewshot_flair.files import digest_of
 from fewshot_flair.images.corruptions.base import Corruption, corruption_of

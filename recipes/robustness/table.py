@@ -18,7 +18,7 @@ import pandas as pd
 
 from fewshot_flair.evaluation import baseline_line, pareto_front
 from fewshot_flair.evaluation.robustness import Line
-from fewshot_flair.experiment.grid import shots_text
+from fewshot_flair.experiment.grid import ALL_SHOTS, shots_text
 
 METRIC = "balanced_accuracy"
 SHOWN = ("zero-shot", "lp", "logistic", "ss-text+")
@@ -29,7 +29,8 @@ NAMES = ["method", "kind", "alpha"]
 def read(runs: list[Path]) -> pd.DataFrame:
     """The results of all runs, accuracies in percent."""
     table = pd.concat([pd.read_csv(run / "results.csv") for run in runs], ignore_index=True)
-    return table.assign(**{METRIC: 100 * table[METRIC]})
+    shots = [ALL_SHOTS if str(k) == "all" else int(k) for k in table["shots"]]
+    return table.assign(**{METRIC: 100 * table[METRIC], "shots": shots})
 
 
 def sides(own: pd.DataFrame, elsewhere: str) -> pd.DataFrame:

@@ -127,7 +127,7 @@ def finetune(
     """
     from fewshot_flair.cli import finetune_table, terminal
     from fewshot_flair.cli.parsing import command_line, parse_alphas, parse_shots, split_names
-    from fewshot_flair.cli.progress import Bar, clock
+    from fewshot_flair.cli.progress import Bar
     from fewshot_flair.cli.steps import extraction
     from fewshot_flair.experiment.choices import DataSet, EncoderChoice, data_name
     from fewshot_flair.experiment.encoding import Encoding
@@ -167,11 +167,10 @@ def finetune(
     console = terminal.console()
     errors = terminal.stderr(console)
     cache = execution.pop("cache")
-    began = time.monotonic()
+    left = _Left()
 
     def tell(training: str, done: int, total: int, text: str) -> None:
-        left = f", {clock((time.monotonic() - began) / done * (total - done))} left in all" if done else ""
-        bar.tell(done, total, f"{training}: {text}{left}")
+        bar.tell(done, total, f"{training}: {text}{left.told(training, total - done, text)}")
 
     with Bar(errors, "trainings") as bar:
         results = run_finetuning(
@@ -185,3 +184,22 @@ def finetune(
         )
     finetune_table.show(console, results)
     terminal.say(console, f"results: {out / 'results.csv'}; trainings/ beside it")
+
+
+class _Left:
+    """How long all trainings will take, by those that this call trained; the others were read in no time."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, float] = {}
+        self.spent: list[float] = []
+
+    def told(self, training: str, trainings: int, text: str) -> str:
+        from fewshot_flair.cli.progress import clock
+
+        if text != "measured":
+            self.began.setdefault(training, time.monotonic())
+        elif training in self.began:
+            self.spent.append(time.monotonic() - self.began.pop(training))
+        if not self.spent:
+            return ""
+        return f", {clock(trainings * sum(self.spent) / len(self.spent))} left in all"

@@ -103,14 +103,17 @@ def markdown(title: str, found: pd.DataFrame, line: Line, elsewhere: str) -> str
     return "\n".join(rows)
 
 
-def draw(axis: plt.Axes, title: str, found: pd.DataFrame, line: Line, elsewhere: str) -> None:
-    """Paths from start to end, frozen adapters, and their line."""
+def draw(
+    axis: plt.Axes, colours: dict[str, int], title: str, found: pd.DataFrame, line: Line, elsewhere: str
+) -> None:
+    """Paths from start to end, frozen adapters, and their line; a method has one colour in all pictures."""
     frozen = found[found["kind"] == "frozen"]
     axis.scatter(frozen["inside"], frozen["outside"], c="0.55", s=22, label="frozen adapters")
     low, high = found["inside"].min() - 1, found["inside"].max() + 1
     axis.plot([low, high], [line.intercept + line.slope * x for x in (low, high)], c="0.7", lw=1, ls="--")
     tuned = found[found["kind"] == "fine-tuned"]
-    for i, (method, path) in enumerate(tuned.groupby("method", sort=False)):
+    for method, path in tuned.groupby("method", sort=False):
+        i = colours.setdefault(method, len(colours))
         path = path.sort_values("alpha")
         axis.plot(path["inside"], path["outside"], c=f"C{i}", lw=1.2, marker="o", ms=3, label=method)
         end = path[path["alpha"] == 1]
@@ -142,8 +145,9 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(markdown(*part) for part in parts).lstrip(), encoding="utf-8")
     figure, axes = plt.subplots(1, len(parts), figsize=(5.4 * len(parts), 4.6), squeeze=False)
+    colours: dict[str, int] = {}
     for axis, part in zip(axes[0], parts, strict=True):
-        draw(axis, *part)
+        draw(axis, colours, *part)
     axes[0][0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(args.picture, dpi=110)

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.errors import MissingFileError
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.files import read_toml
+from fewshot_flair.strict import Strict
 
 __all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
 
@@ -27,11 +28,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Short = Annotated[str, Field(max_length=1000)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataSet(_Strict):
+class DataSet(Strict):
     """One data set of a study: where its training, test and pool rows are, and how their tables are read.
 
     ``manifest = "demo"`` is the embedded demo clinic. The fields that `Manifest.read` has too mean the same.
@@ -88,7 +85,7 @@ class DataSet(_Strict):
         return self
 
 
-class EncoderChoice(_Strict):
+class EncoderChoice(Strict):
     """One encoder of a study, with the options of `load_encoder`.
 
     Attributes
@@ -114,7 +111,7 @@ class EncoderChoice(_Strict):
         return self.load or self.name
 
 
-class DecisionChoice(_Strict):
+class DecisionChoice(Strict):
     """What is made of the probabilities of saved adapters (see `models.Decision`).
 
     Attributes
@@ -165,7 +162,7 @@ def _wish(text: str) -> tuple[str, float]:
     return name.strip(), wanted
 
 
-class Study(_Strict):
+class Study(Strict):
     """A grid over data sets, encoders, prompts, scenarios, shots, adapters, and how labels are given.
 
     Attributes
@@ -349,22 +346,6 @@ class Study(_Strict):
             raise MissingFileError(f"no study file {path}; give a TOML file (see recipes/)")
         text, entries = read_toml(path)
         return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
-
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any], where: str = "study") -> Study:
-        """Check entries as a TOML file would hold them; InputError names every one that is wrong."""
-        try:
-            return cls(**entries)
-        except ValidationError as error:
-            lines = [
-                f"{'.'.join(str(part) for part in found['loc']) or 'study'}: "
-                + found["msg"].removeprefix("Value error, ")
-                for found in error.errors(include_url=False, include_input=False)
-            ]
-            shown = [*lines[:20], *([f"and {len(lines) - 20} more"] if len(lines) > 20 else [])]
-            raise InputError(f"{where}: " + "; ".join(shown)) from error
-        except TypeError as error:  # a key that no keyword can be
-            raise InputError(f"{where}: {error}") from error
 
     def changed(
         self,

@@ -195,7 +195,8 @@ def test_a_batch_larger_than_an_epoch_and_a_loss_that_is_no_number_are_said(
 
     shutil.copytree(whole, tmp_path / "broken", ignore=shutil.ignore_patterns("checkpoints", "*.pth"))
     save_file(
-        weights(whole) | {"logit_scale": np.float32("nan").reshape(())}, tmp_path / "broken/model.safetensors"
+        weights(whole) | {"logit_scale": np.full((), np.nan, np.float32)},
+        tmp_path / "broken/model.safetensors",
     )
     text = path.read_text().replace(SMALL, "")
     toml.write_text(

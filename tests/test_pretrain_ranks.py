@@ -66,6 +66,7 @@ def torchrun(*arguments: object, restarts: int = 0) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one_with_the_same_batch(path, tmp_path):
     script = tmp_path / "gradients.py"
     script.write_text(GRADIENTS)
@@ -83,20 +84,23 @@ def test_two_processes_have_the_gradients_of_one_with_the_same_batch(path, tmp_p
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_started_again_and_all_go_on_from_the_checkpoint(path, tmp_path):
-    path.write_text(path.read_text().replace("epochs = 2", "epochs = 40"))
+    path.write_text(path.read_text().replace("epochs = 2", "epochs = 20"))
     out = tmp_path / "model"
     arguments = ("-m", "fewshot_flair.pretraining", path, "--out", out, "--device", "cpu")
     command = torchrun(*arguments, "--workers", 0, "--checkpoint-every", 1, restarts=1)
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     last = out / "checkpoints" / "last.ckpt"
     while not last.exists() and running.poll() is None:
         time.sleep(0.05)
     ranks = [p for p in psutil.Process(running.pid).children() if "fewshot_flair.pretraining" in p.cmdline()]
     assert len(ranks) == 2
     os.kill(ranks[1].pid, signal.SIGKILL)
-    said = running.communicate(timeout=300)[1]
+    try:
+        said = running.communicate(timeout=300)[0]
+    finally:
+        running.terminate()  # torchrun takes its processes along
     assert running.returncode == 0, said
-    assert "SIGKILL" in said or "Signal 9" in said
+    assert "going on after step" in said  # that is not said by a training that begins
     alone = tmp_path / "alone"
     pretrain_assembly(Assembly.read(path), assemble(Assembly.read(path)), alone, workers=0)
     one, two = weights(alone), weights(out)

@@ -110,8 +110,15 @@ def _train(console: Console, assembly: Assembly, out: Path, device: str | None, 
     with joined(device) as ranks:
         photographs = ranks.from_first(lambda: _assembled(console, assembly, out))
         with Bar(terminal.stderr(console), "steps") as bar:
+            began = False
 
             def tell(record: dict[str, Any]) -> None:
+                nonlocal began
+                if not began and record["step"] > 1:
+                    terminal.say(
+                        console, f"going on after step {record['step'] - 1:,} of {record['steps']:,}"
+                    )
+                began = True
                 bar.tell(
                     record["step"], record["steps"], f"epoch {record['epoch']}, loss {record['loss']:.4f}"
                 )

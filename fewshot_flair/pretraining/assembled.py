@@ -181,9 +181,7 @@ class _Session:
         share_batch_norms(network, ranks)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         towers = Towers(self.network, bfloat16=uses_bfloat16(self.recipe.precision, ranks.device))
-        self.towers: nn.Module = (
-            towers if ranks.world == 1 else DistributedDataParallel(towers, broadcast_buffers=False)
-        )
+        self.towers: nn.Module = towers if ranks.world == 1 else DistributedDataParallel(towers)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay

@@ -78,7 +78,12 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     if device == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(_checked(device))
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    # torchrun keeps one store over its restarts: without a name of their own, processes that are started again may
+    # take the addresses of those that died, and wait for them
+    store, rank, world = next(distributed.rendezvous("env://"))
+    store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), _checked(device))
     finally:

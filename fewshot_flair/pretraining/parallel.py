@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 from torch.autograd import Function
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from fewshot_flair.errors import InputError
 
@@ -81,8 +83,8 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     backend = "nccl" if device.startswith("cuda") else "gloo"
     # torchrun keeps one store over its restarts: without a name of their own, processes that are started again may
     # take the addresses of those that died, and wait for them
-    store, rank, world = next(distributed.rendezvous("env://"))
-    store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    store, rank, world = next(rendezvous("env://"))
+    store = PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), _checked(device))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 
+import numpy as np
 import pytest
 from assemblies import lay_assembly
 from typer.testing import CliRunner
 
 from fewshot_flair.cli import app
+from fewshot_flair.datasets.register import get_set
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.pretraining import Assembly, assemble
+from fewshot_flair.pretraining import Assembly, Captions, assemble
+from fewshot_flair.pretraining.loading import Order
 
 
 @pytest.fixture
@@ -66,7 +70,12 @@ def test_only_frequencies_writes_table_and_picture_and_trains_nothing(path, tmp_
     out = tmp_path / "model"
     done = CliRunner().invoke(app, ["pretrain", str(path), "--out", str(out), "--only-frequencies"])
     assert done.exit_code == 0, done.output
-    assert sorted(p.name for p in out.iterdir()) == ["duplicates.csv", "frequencies.csv", "frequencies.png"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "assembly.toml",
+        "duplicates.csv",
+        "frequencies.csv",
+        "frequencies.png",
+    ]
     with (out / "frequencies.csv").open(newline="") as file:
         rows = {row["concept"]: row for row in csv.DictReader(file)}
     assert rows["glaucoma"] | {"share": ""} == {
@@ -104,3 +113,42 @@ def test_a_photograph_that_has_gone_and_an_assembly_that_is_not_there(path):
         assemble(Assembly.read(path))
     with pytest.raises(MissingFileError, match="no assembly"):
         Assembly.read(path.with_name("other.toml"))
+
+
+def test_a_held_out_set_that_flair_has_seen_is_said(path):
+    text = path.read_text().replace('name = "clinic"', 'name = "MESSIDOR"')
+    path.write_text(text)
+    assert not any("may not be new" in text for text in assemble(Assembly.read(path)).said)
+    for size in (
+        "embedding = 16",
+        *(line for line in text.splitlines() if "_size = {" in line),
+        'text = "nothing"',
+    ):
+        text = text.replace(size, "")
+    path.write_text(text.replace('vision = "nothing"', 'flair = "jusiro2/FLAIR"'))
+    said = [text for text in assemble(Assembly.read(path)).said if "may not be new" in text]
+    known = get_set("messidor")
+    assert len(said) == bool(known.trained_on("flair"))
+
+
+def test_an_epoch_shows_each_set_as_often_as_its_weight_says_and_any_step_can_be_had_alone(path):
+    assembly = Assembly.read(path)
+    found = assemble(assembly)
+    captions = Captions(found.categories)
+    seen = []
+    for seed in (0, 0, 1):
+        order = Order(found.sets, [0.5, 2.5], found.relation, captions, 2, seed)
+        n = [int((found.sets == place).sum()) for place in (0, 1)]
+        assert order.steps == (round(0.5 * n[0]) + round(2.5 * n[1])) // 2
+        last = order.draw(2 * order.steps - 1)
+        seen.append([order.draw(step) for step in range(order.steps)] + [last])
+        counts = Counter(index for step in range(order.steps) for _, index, _ in order.shown(step))
+        assert max(counts[i] for i in np.flatnonzero(found.sets == 0)) == 1
+        assert {counts[i] for i in np.flatnonzero(found.sets == 1)} <= {1, 2, 3}
+        shown = [each for step in range(2 * order.steps) for each in order.shown(step)]
+        assert len(set(shown)) == len(shown)  # each has augmentation of its own
+    first, again, other = ([(d.shown, d.texts, d.relation.tolist()) for d in draws] for draws in seen)
+    assert first == again
+    assert first != other
+    for draw in seen[0]:
+        assert draw.relation.diagonal().all()  # a text is one of its own photograph's

@@ -82,6 +82,7 @@ def _assembled(console: Console, assembly: Assembly, out: Path) -> Photographs:
     """Read the tables, write those of concepts and duplicates, and show them."""
     from fewshot_flair.cli import terminal
     from fewshot_flair.cli.progress import Bar
+    from fewshot_flair.files import replace_file
     from fewshot_flair.pretraining.frequencies import write_frequencies
     from fewshot_flair.pretraining.photographs import assemble
     from fewshot_flair.words import counted
@@ -89,6 +90,7 @@ def _assembled(console: Console, assembly: Assembly, out: Path) -> Photographs:
     with Bar(terminal.stderr(console), "photographs") as bar:
         photographs = assemble(assembly, lambda what, done, total: bar.tell(done, total, what))
     table = write_frequencies(assembly, photographs, out)
+    replace_file(out / "assembly.toml", [assembly.text.encode()])
     for text in photographs.said:
         terminal.warn(console, text)
     terminal.say(

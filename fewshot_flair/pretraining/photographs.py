@@ -142,6 +142,8 @@ def assemble(
     rows = [row for i, row in enumerate(everything) if row.place >= 0 and i not in dropped]
     if not rows:
         raise InputError("nothing is left to learn from: every photograph of the sets is held out")
+    if assembly.start.flair is not None:
+        said += [text for each, manifest in held_out for text in _seen(assembly, each, manifest)]
     categories = list(dict.fromkeys(name for row in rows for name in row.categories))
     column = {name: k for k, name in enumerate(categories)}
     relation = np.zeros((len(rows), len(categories)), bool)
@@ -182,6 +184,16 @@ def _test_rows(assembly: Assembly, held_out: HeldOut) -> Manifest:
     images = None if held_out.images is None else assembly.place(held_out.images)
     manifest = Manifest.read(assembly.place(held_out.manifest), images=images, **options)
     return manifest.split("test") if manifest.has_split else manifest.take(manifest.y >= 0)
+
+
+def _seen(assembly: Assembly, held_out: HeldOut, manifest: Manifest) -> list[str]:
+    """What is to be said of a held-out set that the published FLAIR was trained on already."""
+    from fewshot_flair.experiment.design import DataSet
+    from fewshot_flair.experiment.pretrained import known_set, pretrained_on
+
+    data = DataSet(name=held_out.name, manifest=assembly.place(held_out.manifest))
+    known, how = known_set(data, manifest)
+    return [f"held out {held_out.name}: {text}" for text in pretrained_on(known, how, "flair")]
 
 
 def _same_pairs(rows: Sequence[_Row], keys: dict[str, str]) -> list[tuple[int, int, float, bool]]:

@@ -217,3 +217,12 @@ def test_the_command_trains_and_says_where_the_model_is(path, tmp_path, whole, m
     assert "zero-shot on clinic after epoch 2" in done.output
     assert "in both published layouts" in done.output
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_training_lowers_the_loss_in_mixed_precision_too(path, photographs, tmp_path):
+    for precision in ("float32", "bfloat16"):
+        toml = path.with_name("more.toml")
+        settings = f'epochs = 12\nlearning_rate = 1e-2\nprecision = "{precision}"'
+        toml.write_text(path.read_text().replace("epochs = 2", settings))
+        done = pretrain_assembly(Assembly.read(toml), photographs, tmp_path / precision, workers=0)
+        assert done.history[-1]["loss"] < 0.95 * done.history[0]["loss"]

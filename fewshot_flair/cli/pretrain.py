@@ -67,7 +67,7 @@ def pretrain(
     if nproc > 1 and not only_frequencies:
         from fewshot_flair.pretraining.launching import launch
 
-        _assembled(console, read, out)  # a mistake in the tables is said once
+        _read(console, read)  # a mistake in the tables is said here and once; the rest by the first process
         settings = ["--workers", str(workers), "--checkpoint-every", str(checkpoint_every)]
         settings += ["--device", device] if device else []
         launch(nproc, restarts, [str(assembly), "--out", str(out), *settings])
@@ -81,14 +81,11 @@ def pretrain(
 def _assembled(console: Console, assembly: Assembly, out: Path) -> Photographs:
     """Read the tables, write those of concepts and duplicates, and show them."""
     from fewshot_flair.cli import terminal
-    from fewshot_flair.cli.progress import Bar
     from fewshot_flair.files import replace_file
     from fewshot_flair.pretraining.frequencies import write_frequencies
-    from fewshot_flair.pretraining.photographs import assemble
     from fewshot_flair.words import counted
 
-    with Bar(terminal.stderr(console), "photographs") as bar:
-        photographs = assemble(assembly, lambda what, done, total: bar.tell(done, total, what))
+    photographs = _read(console, assembly)
     table = write_frequencies(assembly, photographs, out)
     replace_file(out / "assembly.toml", [assembly.text.encode()])
     for text in photographs.said:
@@ -101,6 +98,15 @@ def _assembled(console: Console, assembly: Assembly, out: Path) -> Photographs:
     )
     terminal.say(console, f"frequencies.csv, frequencies.png and duplicates.csv are in {out}")
     return photographs
+
+
+def _read(console: Console, assembly: Assembly) -> Photographs:
+    from fewshot_flair.cli import terminal
+    from fewshot_flair.cli.progress import Bar
+    from fewshot_flair.pretraining.photographs import assemble
+
+    with Bar(terminal.stderr(console), "photographs") as bar:
+        return assemble(assembly, lambda what, done, total: bar.tell(done, total, what))
 
 
 def _train(console: Console, assembly: Assembly, out: Path, device: str | None, **options: Any) -> None:

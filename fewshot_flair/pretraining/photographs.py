@@ -135,6 +135,7 @@ def assemble(
             (i, j, r, False)
             for i, j, r in alike_pairs(prints)
             if keys[everything[i].path] != keys[everything[j].path]
+            and max(everything[i].place, everything[j].place) >= 0
         ]
     dropped = _dropped(everything, pairs, keep=assembly.duplicates == "keep")
     duplicates = _table(everything, pairs, dropped)

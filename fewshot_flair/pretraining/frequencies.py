@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fewshot_flair.files import write_table
-from fewshot_flair.report.drawing import COLOURS, new_axes, note, save, set_title
+from fewshot_flair.report.drawing import COLOURS, SMALL, new_axes, note, save, set_title
 from fewshot_flair.text.knowledge import category_of
 
 if TYPE_CHECKING:
@@ -55,20 +55,23 @@ def concept_frequencies(
 
 def frequency_figure(table: pd.DataFrame, sets: Sequence[str]) -> Figure:
     """Bars of the counts on a logarithmic axis, the most frequent concept above."""
-    table = table.head(SHOWN)
+    all_of_them, table = len(table), table.head(SHOWN)
     figure, axes = new_axes((7.0, 1.6 + 0.2 * len(table)))
     places = np.arange(len(table))
     colours = np.where(table["in_dictionary"], COLOURS[0], COLOURS[1])
-    axes.barh(places, table["photographs"], color=list(colours), height=0.7)
+    bars = axes.barh(places, table["photographs"], color=list(colours), height=0.7)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=SMALL)
     axes.set_yticks(places, table["concept"], parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xscale("log")
-    axes.set_xlim(left=0.8)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.minorticks_off()
+    axes.set_xlim(0.8, 2.0 * float(table["photographs"].max()))
     axes.set_xlabel("photographs")
-    kinds = "blue: the dictionary describes it" + (
-        "; red: it does not" if not table["in_dictionary"].all() else ""
-    )
-    note(figure, kinds)
+    kinds = ["blue: the dictionary describes it"]
+    kinds += ["orange: it does not"] * (not table["in_dictionary"].all())
+    kinds += [f"the {SHOWN} most frequent of {all_of_them:,} concepts"] * (all_of_them > SHOWN)
+    note(figure, "; ".join(kinds))
     n = len(sets)
     set_title(figure, f"How often each concept is met in {n} data set{'s' * (n > 1)}")
     return figure

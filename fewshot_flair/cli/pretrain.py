@@ -47,8 +47,14 @@ def pretrain(
         typer.Option("--device", help="cuda or cpu (default: cuda where there is one).", show_default=False),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Processes that decode photographs, for each that trains.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Processes that decode photographs, for each that trains (default: as many as there are cores for).",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint_every: Annotated[
         int, typer.Option("--checkpoint-every", min=1, help="Steps from one checkpoint to the next.")
     ] = 500,
@@ -68,8 +74,8 @@ def pretrain(
         from fewshot_flair.pretraining.launching import launch
 
         _read(console, read)  # a mistake in the tables is said here and once; the rest by the first process
-        settings = ["--workers", str(workers), "--checkpoint-every", str(checkpoint_every)]
-        settings += ["--device", device] if device else []
+        settings = ["--checkpoint-every", str(checkpoint_every), *(["--device", device] if device else [])]
+        settings += [] if workers is None else ["--workers", str(workers)]
         launch(nproc, restarts, [str(assembly), "--out", str(out), *settings])
         return
     if only_frequencies:

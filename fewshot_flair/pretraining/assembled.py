@@ -20,7 +20,7 @@ from fewshot_flair.images.preparation import ImagePreparation
 from fewshot_flair.pretraining.captions import Captions
 from fewshot_flair.pretraining.checkpoints import Checkpoints
 from fewshot_flair.pretraining.held_out import zero_shot_figures
-from fewshot_flair.pretraining.loading import Draw, Order, load_ahead
+from fewshot_flair.pretraining.loading import Draw, Order, cores_a_process, load_ahead
 from fewshot_flair.pretraining.objective import alignment_loss
 from fewshot_flair.pretraining.parallel import Ranks, share_batch_norms
 from fewshot_flair.pretraining.photographs import AssembledImages, Photographs
@@ -70,7 +70,7 @@ def pretrain_assembly(
     out: str | Path,
     *,
     ranks: Ranks | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     checkpoint_every: int = 500,
     steps_now: int | None = None,
     progress: Progress = lambda record: None,
@@ -88,8 +88,9 @@ def pretrain_assembly(
         Folder of the model, its checkpoints, ``training.csv`` and ``results.csv``.
     ranks : Ranks, optional
         The processes that train together (see `joined`); this one alone by default.
-    workers : int
-        Processes that decode, for each process that trains.
+    workers : int, optional
+        Processes that decode, for each process that trains; by default so many that every core of the machine has
+        work. 0 decodes between steps.
     checkpoint_every : int
         Steps between checkpoints; the end of an epoch has one too.
     steps_now : int, optional
@@ -103,6 +104,7 @@ def pretrain_assembly(
         If batches cannot be shared out, a checkpoint is damaged or of other settings, or the loss is not a number.
     """
     ranks, recipe, out = ranks or Ranks(), assembly.recipe, Path(out)
+    workers = cores_a_process() - 1 or 1 if workers is None else workers
     if recipe.batch_size % ranks.world:
         raise InputError(
             f"a batch of {recipe.batch_size} cannot be shared out to {ranks.world} processes; give a multiple of them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fewshot_flair.pretraining.captions import Captions
     from fewshot_flair.pretraining.parallel import Ranks
 
-__all__ = ["Draw", "Order", "load_ahead"]
+__all__ = ["Draw", "Order", "cores_a_process", "load_ahead"]
 
 Shown = tuple[int, int, int]
 """Epoch, photograph, and which of its showings in that epoch."""
@@ -164,6 +165,12 @@ def load_ahead(
     )
     for pixels in loader:
         yield pixels.permute(0, 3, 1, 2)
+
+
+def cores_a_process() -> int:
+    """Cores of this machine for each process that trains on it, 1 at least."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _one_thread(_: Any) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fewshot_flair.errors import InputError
+from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.files import read_toml
 
 __all__ = ["Strict"]
 
@@ -15,6 +17,14 @@ class Strict(BaseModel):
     """A table of settings without entries of its own making."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def _read(cls, path: Path, missing: str) -> Self:
+        """Read a TOML file into a table that has `folder` and `text`, where it lies and what it says."""
+        if not path.is_file():
+            raise MissingFileError(missing)
+        text, entries = read_toml(path)
+        return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
 
     @classmethod
     def from_dict(cls, entries: dict[str, Any], where: str = "") -> Self:

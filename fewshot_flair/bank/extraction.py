@@ -17,7 +17,7 @@ from fewshot_flair.data.tables import SkippedRow
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
 
-__all__ = ["Extraction", "Progress", "extract", "pick_batch_size"]
+__all__ = ["Extraction", "Progress", "extract", "pick_batch_size", "processors"]
 
 
 def extract(
@@ -66,7 +66,7 @@ def extract(
         bank = FeatureBank.open(bank.folder, encoder)  # raises, naming what differs
     given = [images] if isinstance(images, Manifest) else list(images)
     paths = [str(path) for item in given for path in (item.paths if isinstance(item, Manifest) else [item])]
-    settings = (encoder, bank, batch_size or pick_batch_size(encoder), workers or _processors(), progress)
+    settings = (encoder, bank, batch_size or pick_batch_size(encoder), workers or processors(), progress)
     with ExitStack() as stack:
         if scheduler is None:
             run = Run(*settings)
@@ -107,5 +107,6 @@ def pick_batch_size(encoder: Encoder) -> int:
     return 1 if encoder.preparation.image_size >= 384 else 8
 
 
-def _processors() -> int:
+def processors() -> int:
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,11 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fewshot_flair.errors import MissingFileError
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec
-from fewshot_flair.files import read_toml
 from fewshot_flair.strict import Strict
 
 __all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Study", "data_name"]
@@ -341,11 +339,7 @@ class Study(Strict):
         InputError
             If it is not TOML, or an entry is unknown, missing or out of range; all are named.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"no study file {path}; give a TOML file (see recipes/)")
-        text, entries = read_toml(path)
-        return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
+        return cls._read(Path(path), f"no study file {path}; give a TOML file (see recipes/)")
 
     def changed(
         self,

@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fewshot_flair.encoders.config import CLINICAL_BERT, BertConfig, ResNetConfig
-from fewshot_flair.errors import MissingFileError
-from fewshot_flair.files import read_toml
 from fewshot_flair.strict import Strict
 from fewshot_flair.text.knowledge import TEMPLATE
 
@@ -247,11 +245,7 @@ class Assembly(Strict):
         InputError
             If it is not TOML, or an entry is unknown, missing or out of range; all are named.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"no assembly {path}; give a TOML file (docs/pretraining.md)")
-        text, entries = read_toml(path)
-        return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
+        return cls._read(Path(path), f"no assembly {path}; give a TOML file (docs/pretraining.md)")
 
     def place(self, name: str) -> str:
         """A path of the file, from where one is."""

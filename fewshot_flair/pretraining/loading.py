@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from fewshot_flair.bank.extraction import processors
 from fewshot_flair.errors import InputError
 from fewshot_flair.pretraining.augmentation import augment
 from fewshot_flair.pretraining.image_sets import ImageSet, Sample
@@ -169,8 +170,7 @@ def load_ahead(
 
 def cores_a_process() -> int:
     """Cores of this machine for each process that trains on it, 1 at least."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _one_thread(_: Any) -> None:

@@ -14,6 +14,7 @@ from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, ResNetConfig
 from fewshot_flair.encoders.flair import SPARE, FLAIRModel, TextFiles
 from fewshot_flair.encoders.flair_network import FLAIRNetwork
 from fewshot_flair.encoders.hub import find_weights, hub_weights, is_hub_id
+from fewshot_flair.encoders.imagenet import with_counters
 from fewshot_flair.encoders.resnet import ResNet
 from fewshot_flair.encoders.tokenizer import MAX_TOKENS, WordPieces
 from fewshot_flair.encoders.weights import load_tensors, read_tensors
@@ -92,7 +93,10 @@ def begin(assembly: Assembly, texts: Sequence[str], folder: Path) -> Beginning:
     network = FLAIRNetwork(config, bert, tokenizer)
     if weights is not None:
         network.vision_model.model = load_tensors(
-            lambda: ResNet(vision), _counted(read_tensors(weights)), weights, spare=("fc.weight", "fc.bias")
+            lambda: ResNet(vision),
+            with_counters(read_tensors(weights)),
+            weights,
+            spare=("fc.weight", "fc.bias"),
         )
     if start.text != NOTHING:
         network.text_model.model = _bert(assembly.source(start.text), bert)
@@ -127,16 +131,6 @@ def _shape(tensors: dict[str, Tensor], weights: Path) -> ResNetConfig:
     block = "bottleneck" if "layer1.0.conv3.weight" in tensors else "basic"
     widths = [len(tensors[f"layer{i + 1}.0.conv1.weight"]) for i in range(len(depths))]
     return ResNetConfig(block, tuple(depths), tuple(widths))
-
-
-def _counted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With the counters that files from before PyTorch 0.4 lack."""
-    counters = {
-        f"{name.removesuffix('running_var')}num_batches_tracked": torch.zeros((), dtype=torch.int64)
-        for name in tensors
-        if name.endswith("running_var")
-    }
-    return counters | tensors
 
 
 def _bert(source: str, config: BertConfig) -> Bert:

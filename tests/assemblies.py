@@ -25,7 +25,7 @@ SETS = """
 name = "one"
 manifest = "one.csv"
 category_columns = ["categories"]
-concepts = { "MH" = "media haze", "unsure" = "" }
+concepts = { "MH" = "Media-Haze", "unsure" = "" }
 
 [[sets]]
 name = "two"

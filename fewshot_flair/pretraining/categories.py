@@ -143,7 +143,9 @@ class _Mapping:
     def __init__(self, source: SourceSet) -> None:
         self._source = source
         self._entries: Mapping[str, Sequence[str]] = {
-            loosely(label): [name for name in ([to] if isinstance(to, str) else to) if name]
+            loosely(label): [
+                category_of(name) or name for name in ([to] if isinstance(to, str) else to) if name
+            ]
             for label, to in source.concepts.items()
         }
         self._unused = {loosely(label): label for label in source.concepts}

@@ -22,6 +22,7 @@ from fewshot_flair.cli import (
     list_adapters,
     list_encoders,
     predict,
+    pretrain,
     prompts,
     quality,
     study,
@@ -46,6 +47,7 @@ app.command()(quality.quality)
 app.command()(cache.cache)
 app.command()(study.study)
 app.command()(study.report)
+app.command()(pretrain.pretrain)
 app.command()(prompts.prompts)
 app.command()(list_adapters.adapters)
 app.command()(list_encoders.encoders)

@@ -19,7 +19,7 @@ from fewshot_flair.errors import InputError
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
 
-__all__ = ["Extraction", "Progress", "extract", "pick_batch_size"]
+__all__ = ["Extraction", "Progress", "extract", "pick_batch_size", "processors"]
 
 
 def extract(
@@ -68,7 +68,7 @@ def extract(
         bank = type(bank).open(bank.folder, encoder)  # raises, naming what differs
     given = [images] if isinstance(images, Manifest) else list(images)
     paths = [str(path) for item in given for path in (item.paths if isinstance(item, Manifest) else [item])]
-    settings: Any = (bank, batch_size or pick_batch_size(encoder), workers or _processors(), progress)
+    settings: Any = (bank, batch_size or pick_batch_size(encoder), workers or processors(), progress)
     with ExitStack() as stack:
         if isinstance(encoder, LocalView):
             if scheduler is not None:
@@ -113,5 +113,6 @@ def pick_batch_size(encoder: Encoder | LocalView) -> int:
     return 1 if encoder.preparation.image_size >= 384 else 8
 
 
-def _processors() -> int:
+def processors() -> int:
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

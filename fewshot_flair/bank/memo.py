@@ -7,11 +7,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fewshot_flair.bank.keys import image_key
+from fewshot_flair.cache import cache_folder
 
-__all__ = ["KeyMemo", "memo_file"]
+__all__ = ["KeyMemo", "keys_of_files", "memo_file"]
 
 _SETTLED_SECONDS = 2.0
 _ASKED_AT_ONCE = 500
@@ -20,6 +22,17 @@ _ASKED_AT_ONCE = 500
 def memo_file(bank: Path) -> Path:
     """Where the keys of files are remembered: once for all banks of a cache folder, else beside the bank."""
     return (bank.parent.parent if bank.parent.name == "banks" else bank) / "paths.sqlite"
+
+
+def keys_of_files(paths: Sequence[str], cache: Path | None = None) -> dict[str, str]:
+    """Digest of every file that can be read, remembered in a cache folder (`cache_folder` by default)."""
+    file = memo_file((cache or cache_folder()) / "banks" / "any")  # the memo of all its banks
+    file.parent.mkdir(parents=True, exist_ok=True)
+    memo = KeyMemo(file)
+    with ThreadPoolExecutor(2) as threads:
+        found = memo.keys(paths, threads.map)
+    memo.close()
+    return {path: key for path, (key, _) in zip(paths, found, strict=True) if key is not None}
 
 
 class KeyMemo:

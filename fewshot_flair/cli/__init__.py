@@ -23,6 +23,7 @@ from fewshot_flair.cli import (
     list_adapters,
     list_encoders,
     predict,
+    pretrain,
     prompts,
     quality,
     study,
@@ -48,6 +49,7 @@ app.command()(cache.cache)
 app.command()(study.study)
 app.command()(study.report)
 app.command()(finetune.finetune)
+app.command()(pretrain.pretrain)
 app.command()(prompts.prompts)
 app.command()(list_adapters.adapters)
 app.command()(list_encoders.encoders)

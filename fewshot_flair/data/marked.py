@@ -15,7 +15,7 @@ from fewshot_flair.data.tables import SkippedRow, Table
 from fewshot_flair.errors import InputError
 from fewshot_flair.words import counted
 
-__all__ = ["Settled", "settle_labels"]
+__all__ = ["Settled", "listed_categories", "settle_labels"]
 
 MOST_CHARACTERS = 10_000
 _ONE = {"1", "1.0", "True"}
@@ -84,7 +84,7 @@ def _of_columns(table: Table, classes: list[str] | None, source: str) -> Settled
 
 def _of_lists(table: Table, classes: list[str] | None) -> Settled:
     cells = table.columns["label"]
-    lists = {cell: _categories(cell) for cell in {*cells} if cell}
+    lists = {cell: listed_categories(cell) for cell in {*cells} if cell}
     if not lists or None in lists.values():
         return Settled(classes)
     several = any(len(found) > 1 for found in lists.values() if found)
@@ -138,7 +138,7 @@ def _called(names: Iterable[str], classes: Sequence[str]) -> dict[str, str]:
     return {name: spelt[plain] for name in names if (plain := loosely(name)) in spelt}
 
 
-def _categories(cell: str) -> list[str] | None:
+def listed_categories(cell: str) -> list[str] | None:
     """The texts of a Python list; None where a cell is none."""
     if not (cell.startswith("[") and cell.endswith("]")) or len(cell) > MOST_CHARACTERS:
         return None

@@ -142,9 +142,9 @@ def prepare_set(
     )
     counts = {
         label: {
-            side: n
+            side: int(((rows["label"] == label) & (rows["split"] == side)).sum())
             for side in SIDES
-            if (n := int(((rows["label"] == label) & (rows["split"] == side)).sum()))
+            if ((rows["label"] == label) & (rows["split"] == side)).any()
         }
         for label in classes
     }

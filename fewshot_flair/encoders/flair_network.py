@@ -72,8 +72,11 @@ class TextTower(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids and mask, int64 [B, T], to embeddings [B, proj_dim]."""
-        states = self.model(input_ids, attention_mask)
-        pooled = torch.stack([states[1], states[2], states[-1]]).mean(dim=(0, 2))
+        return self.pool(self.model(input_ids, attention_mask))
+
+    def pool(self, states: Sequence[Tensor]) -> Tensor:
+        """Hidden states [B, T, hidden] of the embeddings and of every layer to embeddings [B, proj_dim], in float32."""
+        pooled = torch.stack([states[1], states[2], states[-1]]).float().mean(dim=(0, 2))
         return self.projection_head_text(pooled)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -120,11 +123,27 @@ class FLAIRNetwork(nn.Module):
         return self.logit_scale.clamp(*LOGIT_SCALE_RANGE).exp()
 
 
-def save_network(network: FLAIRNetwork, folder: str | Path, vocabulary: str | Path) -> Path:
+def save_network(
+    network: FLAIRNetwork,
+    folder: str | Path,
+    vocabulary: str | Path,
+    *,
+    lower_case: bool = False,
+    state_dict: bool = False,
+) -> Path:
     """Write a network as a FLAIR folder that ``FLAIRModel.from_pretrained`` reads.
 
     Writes model.safetensors (float32), config.json and text_encoder/ (config.json, vocab.txt,
     tokenizer_config.json), and returns the folder.
+
+    Parameters
+    ----------
+    vocabulary : path
+        The vocab.txt to copy.
+    lower_case : bool
+        Whether texts are lower-cased first.
+    state_dict : bool
+        Write flair_resnet.pth too, the release's other layout.
     """
     from safetensors.torch import save_file
 
@@ -136,9 +155,13 @@ def save_network(network: FLAIRNetwork, folder: str | Path, vocabulary: str | Pa
         for name, tensor in network.state_dict().items()
     }
     save_file(state, folder / "model.safetensors")
+    if state_dict:
+        torch.save(state, folder / "flair_resnet.pth")
     _write_json(folder / "config.json", network.config.to_dict())
     _write_json(text / "config.json", network.text_model.model.config.to_dict())
-    _write_json(text / "tokenizer_config.json", {"do_lower_case": False, "tokenizer_class": "BertTokenizer"})
+    _write_json(
+        text / "tokenizer_config.json", {"do_lower_case": lower_case, "tokenizer_class": "BertTokenizer"}
+    )
     if Path(vocabulary).resolve() != (text / "vocab.txt").resolve():
         shutil.copyfile(vocabulary, text / "vocab.txt")
     return folder

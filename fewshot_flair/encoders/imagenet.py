@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,9 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.images.preparation import ImagePreparation
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["ImageNetResNet"]
+__all__ = ["ImageNetResNet", "with_counters"]
 
 SECOND_TRAINING = "resnet50-11ad3fa6.pth"
 """ResNet50_Weights.IMAGENET1K_V2, as torchvision names the file."""
@@ -64,20 +65,24 @@ class ImageNetResNet(PublishedEncoder):
         return ResNetConfig("bottleneck", tuple(depths), tuple(widths))
 
     def _build_vision(self) -> nn.Module:
-        import torch
-
         from fewshot_flair.encoders.folding import fold_batch_norm
         from fewshot_flair.encoders.resnet import ResNet
         from fewshot_flair.encoders.weights import load_tensors, read_tensors
 
         tensors = read_tensors(self.weights)
-        # Files from before PyTorch 0.4 lack these counters, which evaluation does not use.
-        counters = {
-            f"{name.removesuffix('running_var')}num_batches_tracked": torch.zeros((), dtype=torch.int64)
-            for name in tensors
-            if name.endswith("running_var")
-        }
         network = load_tensors(
-            lambda: ResNet(self._config), counters | tensors, self.weights, spare=("fc.weight", "fc.bias")
+            lambda: ResNet(self._config), with_counters(tensors), self.weights, spare=("fc.weight", "fc.bias")
         )
         return fold_batch_norm(network.eval()) if self.folds else network
+
+
+def with_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a ResNet with the counters of batch normalisation that files from before PyTorch 0.4 lack."""
+    import torch
+
+    counters = {
+        f"{name.removesuffix('running_var')}num_batches_tracked": torch.zeros((), dtype=torch.int64)
+        for name in tensors
+        if name.endswith("running_var")
+    }
+    return counters | dict(tensors)

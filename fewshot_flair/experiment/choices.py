@@ -5,22 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.tiles import Tiles
+from fewshot_flair.strict import Strict
 
-__all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Short", "Strict", "data_name"]
+__all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Short", "data_name"]
 
 FLAIR_2025 = "flair-2025"
 """The protocol of FLAIR's tables: zero-shot on every row, other adapters over five folds of the rows as they come."""
 Short = Annotated[str, Field(max_length=1000)]
-
-
-class Strict(BaseModel):
-    """Entries of a file: an unknown one is an error, and none changes later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSet(Strict):

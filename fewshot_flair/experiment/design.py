@@ -7,22 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.experiment.choices import (
     FLAIR_2025,
     DataSet,
     DecisionChoice,
     EncoderChoice,
     Short,
-    Strict,
     data_name,
 )
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
-from fewshot_flair.files import read_toml
+from fewshot_flair.strict import Strict
 
 __all__ = ["Study"]
 
@@ -212,27 +210,7 @@ class Study(Strict):
         InputError
             If it is not TOML, or an entry is unknown, missing or out of range; all are named.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"no study file {path}; give a TOML file (see recipes/)")
-        text, entries = read_toml(path)
-        return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
-
-    @classmethod
-    def from_dict(cls, entries: dict[str, Any], where: str = "study") -> Study:
-        """Check entries as a TOML file would hold them; InputError names every one that is wrong."""
-        try:
-            return cls(**entries)
-        except ValidationError as error:
-            lines = [
-                f"{'.'.join(str(part) for part in found['loc']) or 'study'}: "
-                + found["msg"].removeprefix("Value error, ")
-                for found in error.errors(include_url=False, include_input=False)
-            ]
-            shown = [*lines[:20], *([f"and {len(lines) - 20} more"] if len(lines) > 20 else [])]
-            raise InputError(f"{where}: " + "; ".join(shown)) from error
-        except TypeError as error:  # a key that no keyword can be
-            raise InputError(f"{where}: {error}") from error
+        return cls._read(Path(path), f"no study file {path}; give a TOML file (see recipes/)")
 
     def changed(
         self,

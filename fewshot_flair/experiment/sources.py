@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.bank.memo import keys_of_files
 from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
@@ -89,7 +90,7 @@ def read_sources(
         if data.pool is None
         else [_read(data, data.pool, data.pool_images, folder, None, labels_required=False)]
     )
-    keys = _keys([path for side in (first, *others, *pools) for path in side.frame["path"]], cache)
+    keys = keys_of_files([path for side in (first, *others, *pools) for path in side.frame["path"]], cache)
     drawn = not first.has_split and not others
     if drawn:
         first = first.with_split(keys=keys)
@@ -148,7 +149,7 @@ def read_folded(
     if whole.has_split:
         remarks.append(f"the column of sides is not used: {folds} folds of all labelled rows are")
     paths = labelled.frame["path"].tolist()
-    keys = _keys(paths, cache)
+    keys = keys_of_files(paths, cache)
     if published:
         parts = flair_folds(labelled.y, folds)
         remarks += _published_remarks(labelled, paths, keys, parts)
@@ -191,22 +192,6 @@ def _published_remarks(
             f"{counted(n, 'row')} of the table left out, so the folds are not the paper's: they depend on every row"
         )
     return said
-
-
-def _keys(paths: list[str], cache: Path | None) -> dict[str, str]:
-    """Digest of every file that can be read; what cannot is said when it is encoded."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from fewshot_flair.bank.memo import KeyMemo, memo_file
-    from fewshot_flair.cache import cache_folder
-
-    file = memo_file((cache or cache_folder()) / "banks" / "any")  # the memo of all its banks
-    file.parent.mkdir(parents=True, exist_ok=True)
-    memo = KeyMemo(file)
-    with ThreadPoolExecutor(2) as threads:
-        found = memo.keys(paths, threads.map)
-    memo.close()
-    return {path: key for path, (key, _) in zip(paths, found, strict=True) if key is not None}
 
 
 def _without_twins(

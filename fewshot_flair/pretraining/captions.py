@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_flair.files import replace_file
 from fewshot_flair.text.knowledge import TEMPLATE, descriptions
 
 __all__ = ["Captions", "build_vocabulary"]
@@ -67,5 +68,4 @@ def build_vocabulary(texts: Iterable[str], path: str | Path) -> Path:
     pieces = dict.fromkeys([*_SPECIAL, *signs, *tails, *words])
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    return path
+    return replace_file(path, [("\n".join(pieces) + "\n").encode()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from fewshot_flair.pretraining.captions import Captions
 from fewshot_flair.pretraining.image_sets import ImageSet
 from fewshot_flair.pretraining.lesion_heads import LesionHeads
 from fewshot_flair.pretraining.objective import alignment_loss
+from fewshot_flair.pretraining.schedule import learning_rate
 from fewshot_flair.rendering import LESION_MAPS
 
 __all__ = ["TrainingPlan", "pretrain"]
@@ -133,7 +133,7 @@ def pretrain(
             image_size=plan.small_size if epoch < plan.small_epochs else network.config.image_size,
         )
         for step, batch in enumerate(batches):
-            rate = _rate(plan, epoch * steps + step, steps)
+            rate = learning_rate(plan.learning_rate, epoch * steps + step, steps, steps * plan.epochs)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             alignment, helping = _losses(network, heads, batch, plan)
@@ -175,14 +175,6 @@ def _losses(
         return alignment, torch.zeros(())
     with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
         return alignment, heads.loss(backbone, batch.categories, batch.maps, batch.counts)
-
-
-def _rate(plan: TrainingPlan, step: int, steps: int) -> float:
-    """Linear warm-up over the first epoch, then a cosine to zero."""
-    if step < steps:
-        return plan.learning_rate * (step + 1) / steps
-    share = (step - steps) / max(1, steps * (plan.epochs - 1))
-    return plan.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
 
 
 def _save(

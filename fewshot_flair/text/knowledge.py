@@ -14,7 +14,7 @@ from importlib import resources
 from fewshot_flair.data.grades import DR_GRADES, DR_SPELLINGS, folded
 from fewshot_flair.errors import InputError
 
-__all__ = ["TEMPLATE", "categories", "descriptions", "prompts"]
+__all__ = ["TEMPLATE", "categories", "category_of", "descriptions", "prompts"]
 
 TEMPLATE = "A fundus photograph of [CLS]"
 
@@ -48,6 +48,11 @@ def categories() -> list[str]:
     return list(_dictionary())
 
 
+def category_of(class_name: str) -> str | None:
+    """The dictionary's name of a category, found as `descriptions` finds it; None where it has none."""
+    return class_name if class_name in _dictionary() else _by_spelling().get(folded(class_name))
+
+
 def descriptions(class_name: str) -> list[str]:
     """What an expert would say of a category.
 
@@ -63,11 +68,10 @@ def descriptions(class_name: str) -> list[str]:
         The dictionary's descriptions, then the name itself unless the list already has it (for an abbreviation
         the category's name); the name alone for a category that the dictionary does not have.
     """
-    known, said = _dictionary(), class_name.replace("_", " ")
-    category = class_name if class_name in known else _by_spelling().get(folded(class_name))
+    said, category = class_name.replace("_", " "), category_of(class_name)
     if category is None:
         return [said]
-    found = known[category]
+    found = _dictionary()[category]
     if folded(category) != folded(class_name):
         said = category
     return list(found) if said in found else [*found, said]

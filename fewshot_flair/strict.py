@@ -1,0 +1,44 @@
+"""Settings that users write in TOML: unknown entries are errors, and every wrong one is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.files import read_toml
+
+__all__ = ["Strict"]
+
+
+class Strict(BaseModel):
+    """A table of settings without entries of its own making."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def _read(cls, path: Path, missing: str) -> Self:
+        """Read a TOML file into a table that has `folder` and `text`, where it lies and what it says."""
+        if not path.is_file():
+            raise MissingFileError(missing)
+        text, entries = read_toml(path)
+        return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
+
+    @classmethod
+    def from_dict(cls, entries: dict[str, Any], where: str = "") -> Self:
+        """Check entries as a TOML file would hold them; InputError names every one that is wrong."""
+        where = where or cls.__name__.casefold()
+        try:
+            return cls(**entries)
+        except ValidationError as error:
+            lines = [
+                f"{'.'.join(str(part) for part in found['loc']) or cls.__name__.casefold()}: "
+                + found["msg"].removeprefix("Value error, ")
+                for found in error.errors(include_url=False, include_input=False)
+            ]
+            shown = [*lines[:20], *([f"and {len(lines) - 20} more"] if len(lines) > 20 else [])]
+            raise InputError(f"{where}: " + "; ".join(shown)) from error
+        except TypeError as error:  # a key that no keyword can be
+            raise InputError(f"{where}: {error}") from error

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.evaluation import METRICS, interval_over_seeds
-from fewshot_flair.evaluation.statistics import draw_columns
 from fewshot_flair.experiment.grid import ALL_SHOTS, shots_text
 from fewshot_flair.report.drawing import (
     COLOURS,
@@ -150,8 +149,7 @@ def curves_figure(
     at = [k if k != ALL_SHOTS else 2 * max([n for n in shots if n != ALL_SHOTS], default=1) for k in shots]
     curves = {}
     for adapter, part in results.groupby("adapter", sort=False):
-        draws = draw_columns(part.columns)
-        values = [part[part["shots"] == k].groupby(draws)[metric].mean().to_numpy(float) for k in shots]
+        values = [_draws(part[part["shots"] == k], metric) for k in shots]
         curves[str(adapter)] = np.array([interval_over_seeds(v) for v in values]).T
     styles = styles or adapter_styles(list(curves))
     last = {name: curves[name][0][-1] for name in in_order(list(curves), styles)}
@@ -181,6 +179,12 @@ def curves_figure(
     legend_above(figure, axes)
     set_title(figure, title)
     return figure
+
+
+def _draws(rows: pd.DataFrame, metric: str) -> NDArray[np.float64]:
+    """A metric of each draw; of folds the mean over a fold's draws (see `draw_columns`)."""
+    found = rows.groupby("fold")[metric].mean() if "fold" in rows else rows[metric]
+    return found.to_numpy(float)
 
 
 def _shifts(adapters: Sequence[str], shots: Sequence[int]) -> list[float]:

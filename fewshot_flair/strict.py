@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.files import read_toml
 
-__all__ = ["Strict"]
+__all__ = ["Strict", "check_names_differ"]
+
+
+def check_names_differ(names: Mapping[str, Sequence[str]]) -> None:
+    """Raise ValueError for a name that is twice in one of the lists; by what they name."""
+    for what, found in names.items():
+        twice = [name for name in found if found.count(name) > 1]
+        if twice:
+            raise ValueError(f"{what}: {twice[0]!r} is there twice; names must differ")
 
 
 class Strict(BaseModel):

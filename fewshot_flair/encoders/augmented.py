@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.encoders.base import Encoder, ImageFeatures
+from fewshot_flair.encoders.base import Encoder
+from fewshot_flair.encoders.changed import ChangedEncoder
 from fewshot_flair.images.preparation import ImageLike
 
 __all__ = ["AugmentedEncoder", "augment_pixels"]
@@ -18,7 +19,7 @@ KIND = "flair-2025"
 """FLAIR's augmentation: flip, small affine change, brightness and contrast."""
 
 
-class AugmentedEncoder(Encoder):
+class AugmentedEncoder(ChangedEncoder):
     """An encoder of one augmented copy of each photograph.
 
     Which change a photograph gets depends on its prepared pixels and the copy's number alone, so that features can be
@@ -32,19 +33,13 @@ class AugmentedEncoder(Encoder):
     """
 
     def __init__(self, encoder: Encoder, copy: int) -> None:
-        self.encoder, self.copy = encoder, copy
-        self.name, self.preparation, self.precision = encoder.name, encoder.preparation, encoder.precision
-        self.device, self.engine = encoder.device, encoder.engine
+        super().__init__(encoder)
+        self.copy = copy
 
     @property
-    def feature_dims(self) -> dict[str, int]:
-        """Those of the encoder."""
-        return self.encoder.feature_dims
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """The encoder's, with the augmentation and the copy's number."""
-        return {**self.encoder.fingerprint, "augmentation": {"kind": KIND, "copy": self.copy}}
+    def change(self) -> dict[str, Any]:
+        """The augmentation and the copy's number."""
+        return {"augmentation": {"kind": KIND, "copy": self.copy}}
 
     def prepare(self, image: ImageLike) -> NDArray[np.float32]:
         """Prepare a photograph as the encoder does, and change it: float32 of shape (3, S, S)."""
@@ -56,10 +51,6 @@ class AugmentedEncoder(Encoder):
             for values in (self.preparation.mean, self.preparation.std)
         )
         return ((augment_pixels(pixels * std + mean, rng) - mean) / std).astype(np.float32)
-
-    def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
-        """Encode as the encoder does."""
-        return self.encoder.encode_prepared(batch)
 
 
 def augment_pixels(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

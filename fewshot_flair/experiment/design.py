@@ -20,7 +20,7 @@ from fewshot_flair.experiment.choices import (
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
-from fewshot_flair.strict import Strict
+from fewshot_flair.strict import Strict, check_names_differ
 
 __all__ = ["Study"]
 
@@ -191,10 +191,7 @@ class Study(Strict):
             "scenarios": [scenario_label(scenario) for scenario in self.scenarios],
             "prompts": [Path(name).stem for name in self.prompts],
         }
-        for what, found in names.items():
-            twice = [name for name in found if found.count(name) > 1]
-            if twice:
-                raise ValueError(f"{what}: {twice[0]!r} is there twice; names must differ")
+        check_names_differ(names)
         if (n := sum(1 for _ in itertools.islice(self.cells(), MOST_CELLS + 1))) > MOST_CELLS:
             raise ValueError(f"this grid has more than {n - 1:,} cells; make several studies of it")
         return self

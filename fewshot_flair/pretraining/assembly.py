@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fewshot_flair.encoders.config import CLINICAL_BERT, BertConfig, ResNetConfig
-from fewshot_flair.strict import Strict
+from fewshot_flair.strict import Strict, check_names_differ
 from fewshot_flair.text.knowledge import TEMPLATE
 
 __all__ = ["Assembly", "HeldOut", "Recipe", "SourceSet", "Start"]
@@ -225,13 +225,7 @@ class Assembly(Strict):
     def _names_differ(self) -> Assembly:
         if "[CLS]" not in self.template:
             raise ValueError(f"template {self.template!r} has no '[CLS]' where the category goes")
-        for what, names in (
-            ("sets", [s.name for s in self.sets]),
-            ("held_out", [s.name for s in self.held_out]),
-        ):
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                raise ValueError(f"{what}: {twice[0]!r} is there twice; names must differ")
+        check_names_differ({"sets": [s.name for s in self.sets], "held_out": [s.name for s in self.held_out]})
         return self
 
     @classmethod

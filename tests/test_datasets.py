@@ -174,8 +174,9 @@ def test_a_folder_with_and_without_the_tables_leading_folder(splits, tmp_path, b
     written = pd.read_csv(tmp_path / "refuge.csv", dtype=str, keep_default_na=False)
     assert written.columns.tolist() == ["image", "label", "split", "patient_id"]
     assert all((tmp_path / "photographs" / below / image).is_file() for image in written["image"])
-    # the card says where the photographs are
-    again = Manifest.read(tmp_path / "refuge.csv")
+    # the card says where the photographs are, also of a manifest that was renamed
+    (tmp_path / "refuge.csv").rename(tmp_path / "ours.csv")
+    again = Manifest.read(tmp_path / "ours.csv")
     assert again.classes == ["no glaucoma", "glaucoma"]
     assert len(again) == 20
     assert any("counts differ" in said for said in made.remarks)

@@ -13,6 +13,8 @@ from fewshot_flair.files import read_json, replace_file, sha256
 __all__ = ["ManifestCard", "read_card", "write_card"]
 
 FORMAT = "fewshot-flair manifest 1"
+MOST_CARDS = 200
+"""So many JSON files beside a manifest are looked at."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,34 @@ def write_card(manifest: Path, card: ManifestCard) -> None:
 def read_card(manifest: Path) -> ManifestCard | None:
     """The card of a manifest; None where there is none, or the file of that name is something else.
 
+    The card of a manifest that was renamed is known by the manifest's digest, where it lies in the same folder.
+
     Raises
     ------
     InputError
         If the card is damaged.
     """
+    if manifest.suffix.lower() != ".csv":
+        return None
     path = card_path(manifest)
-    if manifest.suffix.lower() != ".csv" or not path.is_file():
+    if path.is_file():
+        return _read(path) if _is_card(path) else None
+    others = [other for other in sorted(manifest.parent.glob("*.json"))[:MOST_CARDS] if _is_card(other)]
+    if not others or not manifest.is_file():
         return None
-    if FORMAT.encode() not in path.read_bytes()[:200]:
-        return None
+    digest = sha256(manifest.read_bytes())
+    return next((card for card in map(_read, others) if card.manifest == digest), None)
+
+
+def _is_card(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return FORMAT.encode() in file.read(200)
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> ManifestCard:
     content = read_json(path)
     try:
         content.pop("format")

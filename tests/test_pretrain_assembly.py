@@ -10,10 +10,17 @@ import pytest
 from assemblies import SMALL, lay_assembly, weights
 from typer.testing import CliRunner
 
+from fewshot_flair import Manifest
 from fewshot_flair.cli import app
 from fewshot_flair.encoders import load_encoder
+from fewshot_flair.encoders.catalogue import MINI
 from fewshot_flair.errors import InputError, MissingFileError
+from fewshot_flair.evaluation import balanced_accuracy
 from fewshot_flair.pretraining import Assembly, assemble, pretrain_assembly
+from fewshot_flair.pretraining.assembly import HeldOut
+from fewshot_flair.pretraining.held_out import zero_shot_figures
+from fewshot_flair.pretraining.parallel import Ranks
+from fewshot_flair.pretraining.start import begin
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +233,23 @@ def test_training_lowers_the_loss_in_mixed_precision_too(path, photographs, tmp_
         toml.write_text(path.read_text().replace("epochs = 2", settings))
         done = pretrain_assembly(Assembly.read(toml), photographs, tmp_path / precision, workers=0)
         assert done.history[-1]["loss"] < 0.95 * done.history[0]["loss"]
+
+
+def test_zero_shot_while_it_trains_is_that_of_the_model(demo, tmp_path):
+    """Held to the shipped model, whose answers differ from class to class, and which reads texts in a template."""
+    mini = load_encoder("mini")
+    manifest = Manifest.read(demo).split("test")
+    some = manifest.take(np.arange(0, len(manifest), 4))
+    entries = {
+        "sets": [{"name": "demo", "manifest": str(demo)}],
+        "start": {"flair": str(MINI)},
+        "recipe": {"image_size": mini.preparation.image_size},
+    }
+    network = begin(Assembly.from_dict(entries), [], tmp_path).network
+    held_out = [(HeldOut(name="demo", manifest=str(demo)), some)]
+    (row,) = zero_shot_figures(network, held_out, mini.preparation, Ranks())
+    answers = (mini.encode_images(some.paths).embedding @ mini.prototypes(some.classes).prototypes.T).argmax(
+        1
+    )
+    assert len(set(answers.tolist())) > 2
+    assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy(some.y, answers))

@@ -155,7 +155,9 @@ def pretrain_assembly(
         if within == 0:
             mean = float(total) / order.steps
             done.history.append({"epoch": epoch, "step": done.step, "loss": mean, "learning_rate": rate})
-            figures = zero_shot_figures(session.network, photographs.held_out, preparation, ranks, workers)
+            figures = zero_shot_figures(
+                session.network, photographs.held_out, preparation, ranks, workers, assembly.template
+            )
             done.figures += [{"epoch": epoch, "step": done.step, **row} for row in figures]
             total.zero_()
         if within == 0 or done.step == last or done.step % checkpoint_every == 0:

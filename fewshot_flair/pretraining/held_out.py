@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fewshot_flair.evaluation import balanced_accuracy
 from fewshot_flair.images.preparation import ImagePreparation, prepare
-from fewshot_flair.text.knowledge import descriptions
+from fewshot_flair.text.knowledge import TEMPLATE, descriptions, prompts
 
 if TYPE_CHECKING:
     from fewshot_flair.data import Manifest
@@ -42,8 +42,11 @@ def zero_shot_figures(
     preparation: ImagePreparation,
     ranks: Ranks,
     workers: int = 0,
+    template: str = TEMPLATE,
 ) -> list[dict[str, object]]:
-    """Zero-shot balanced accuracy of each held-out set, with the dictionary's descriptions as FLAIR's own has them.
+    """Zero-shot balanced accuracy of each held-out set, with the dictionary's descriptions in the template.
+
+    It is what the written model gives: prototypes are means that are kept as they are, as in the release.
 
     Each process encodes a part of the photographs.
 
@@ -57,7 +60,7 @@ def zero_shot_figures(
     found: list[dict[str, object]] = []
     for each, manifest in held_out:
         prototypes = torch.stack(
-            [network.encode_texts(descriptions(name)).mean(0) for name in manifest.classes]
+            [network.encode_texts(prompts(descriptions(name), template)).mean(0) for name in manifest.classes]
         )
         own = list(manifest.frame["path"])[ranks.rank :: ranks.world]
         answers: list[int] = []

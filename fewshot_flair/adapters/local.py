@@ -76,6 +76,12 @@ class LocalAdapter(Adapter):
         return text.prototypes + text.scale * (batch.mass @ rows)
 
 
+def _beside_global(xp: Any, head: CellHead | QueryHead, whole: Array, local: Array) -> Array:
+    """Logits of cells, shared with those of the global features (n, D) by the head's weights: (B, n, C)."""
+    share = head.share[:, None, None]
+    return (1 - share) * (unit(xp, whole) @ xp.matrix_transpose(head.weights)) + share * local
+
+
 @dataclass(frozen=True, eq=False)
 class CellHead(Head):
     """``(1 − share) · s x̂·ŵ_c + share · pool_p s ĉ_p·v̂_c``; a subclass says what `pool` is.
@@ -106,8 +112,7 @@ class CellHead(Head):
         flat = xp.reshape(self.cell_weights, (size * classes, width))
         scores = xp.reshape(unit(xp, cells) @ flat.T, (*cells.shape[:2], size, classes))
         local = self.pool(xp, xp.permute_dims(scores, (2, 0, 3, 1)))
-        share = self.share[:, None, None]
-        return (1 - share) * (unit(xp, whole) @ xp.matrix_transpose(self.weights)) + share * local
+        return _beside_global(xp, self, whole, local)
 
 
 class ScorePooling(LocalAdapter):
@@ -161,8 +166,7 @@ class QueryHead(Head):
         whole, cells = parts(xp, x, self.weights.shape[2])
         rows = xp.permute_dims(self.pooled(xp, cells), (1, 0, 2))  # (C, n, D)
         local = xp.permute_dims(rows @ xp.permute_dims(self.cell_weights, (1, 2, 0)), (2, 1, 0))
-        share = self.share[:, None, None]
-        return (1 - share) * (unit(xp, whole) @ xp.matrix_transpose(self.weights)) + share * local
+        return _beside_global(xp, self, whole, local)
 
 
 class FeaturePooling(LocalAdapter):

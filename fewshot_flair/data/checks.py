@@ -136,6 +136,8 @@ def find_images(table: Table, root: Path, check: bool, images_given: bool) -> Fo
 
 def _refuse_shared(written: Sequence[str], found: Found) -> None:
     """A file that was found for two names is neither's for sure."""
+    if not found.renamed:
+        return
     names: dict[Path, set[str]] = {}
     for name, path in zip(written, found.paths, strict=True):
         names.setdefault(path, set()).add(name)
@@ -157,12 +159,18 @@ class Rules:
     classes: Sequence[str] | None = None
 
 
-def bad_rows(table: Table, found: Found, rules: Rules) -> dict[int, SkippedRow]:
-    """Find every row that cannot be used, by its place in the table; all reasons of a row in one."""
+def bad_rows(table: Table, found: Found, rules: Rules, again: Container[int]) -> dict[int, SkippedRow]:
+    """Find every row that cannot be used, by its place in the table; all reasons of a row in one.
+
+    Parameters
+    ----------
+    again : container of int
+        What `repeats` found: these rows are no contradiction.
+    """
     bad: dict[int, SkippedRow] = {}
     wrong_labels = _label_problems(table.columns["label"], rules)
     wrong_sides = _side_problems(table, rules)
-    copies = _copies(table, found)
+    copies = _copies(table, found, again)
     for i, written in enumerate(table.columns["image"]):
         reasons = []
         if not written:
@@ -195,15 +203,14 @@ def repeats(table: Table, found: Found) -> dict[int, int]:
     return again
 
 
-def _copies(table: Table, found: Found) -> dict[int, str]:
+def _copies(table: Table, found: Found, again: Container[int]) -> dict[int, str]:
     """Rows whose very file another row has, with other entries; of two labels nobody can tell which is right."""
     labels = table.columns["label"]
-    same = repeats(table, found)
     first: dict[Path, int] = {}
     copies: dict[int, str] = {}
     for i, path in enumerate(found.paths if table.files is None else ()):
         earlier = first.setdefault(path, i)
-        if earlier == i or not table.columns["image"][i] or i in same:
+        if earlier == i or not table.columns["image"][i] or i in again:
             continue
         differs = labels[i] != labels[earlier] and labels[i] and labels[earlier]
         there, here = repr(labels[earlier]), repr(labels[i])

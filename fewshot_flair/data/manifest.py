@@ -172,10 +172,10 @@ class Manifest:
         merged, no_patient = tidy(table, classes, scale, source)
         root = image_folder(images if images else (where if where.is_dir() else where.parent))
         found = find_images(table, root, check_images, images is not None)
-        bad = bad_rows(table, found, Rules(labels_required, classes))
+        same = repeats(table, found)
+        bad = bad_rows(table, found, Rules(labels_required, classes), same)
         left_out = unlabelled_tests(table, bad) if labels_required else {}
-        again = {} if keep_repeats else repeats(table, found)
-        again = {i: earlier for i, earlier in again.items() if i not in bad and i not in left_out}
+        again = {} if keep_repeats else {i: j for i, j in same.items() if i not in bad and i not in left_out}
         left_out |= {
             i: SkippedRow(
                 table.rows[i], table.columns["image"][i], f"says again what row {table.rows[earlier]} says"

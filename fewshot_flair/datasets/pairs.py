@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewshot_flair.files import sha256
+from fewshot_flair.bank.memo import keys_of_files
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def find_pairs(
     from fewshot_flair.datasets.likeness import alike_pairs, fingerprints
 
     images = list(dict.fromkeys(rows["image"]))  # a protocol's table may name one twice
-    digests = [sha256((root / image).read_bytes()) for image in images]
+    keys = keys_of_files([str(root / image) for image in images])
+    digests = [keys.get(str(root / image), image) for image in images]
     first: dict[str, int] = {}
     pairs = [(j, i, 1.0, True) for i, digest in enumerate(digests) if (j := first.setdefault(digest, i)) != i]
     unread: list[str] = []

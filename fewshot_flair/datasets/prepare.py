@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,12 +141,6 @@ def prepare_set(
             remarks=remarks,
         ),
     )
-    counts = {
-        label: {
-            side: int(((rows["label"] == label) & (rows["split"] == side)).sum())
-            for side in SIDES
-            if ((rows["label"] == label) & (rows["split"] == side)).any()
-        }
-        for label in classes
-    }
+    held = Counter(zip(rows["label"], rows["split"], strict=True))
+    counts = {label: {side: held[label, side] for side in SIDES if held[label, side]} for label in classes}
     return Prepared(known, root, out, counts, named, missing, pairs, remarks)

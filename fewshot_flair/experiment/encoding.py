@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,28 @@ class Encoding:
             )
         return self.loaded[choice]
 
+    def filled(
+        self,
+        images: Manifest | Sequence[Manifest],
+        encoder: Encoder | LocalView,
+        bank: FeatureBank,
+        *,
+        skip_bad: bool,
+        progress: Any = None,
+    ) -> Extraction:
+        """Encode what a bank lacks of photographs, as `bank.extract` does, by these settings."""
+        from fewshot_flair.bank import extract
+
+        return extract(
+            images,
+            encoder,
+            bank,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            progress=progress,
+            skip_bad=skip_bad,
+        )
+
 
 def encode(
     data: DataSet,
@@ -84,8 +107,6 @@ def encode(
     InputError
         If a patient or an image is on both sides, a side is empty, or classes differ.
     """
-    from fewshot_flair.bank import extract
-
     if local and (how.train_copies or how.test_copies):
         raise InputError(
             "adapters of local features have no augmented copies; leave the copies out, or take other adapters"
@@ -98,15 +119,7 @@ def encode(
         )
     encoder = how.encoder(choice)
     source, bank = opened(encoder, how, choice.tiles if local else None)
-    done = extract(
-        sources.all,
-        source,
-        bank,
-        batch_size=how.batch_size,
-        workers=how.workers,
-        progress=progress,
-        skip_bad=data.skip_bad,
-    )
+    done = how.filled(sources.all, source, bank, skip_bad=data.skip_bad, progress=progress)
     sides = {
         "train": _only(data, _rows(train, done, bank), "train", data.train_clinics),
         "test": _only(
@@ -236,22 +249,14 @@ def _copies(
     manifest: Manifest, encoder: Encoder, how: Encoding, n: int, data: DataSet, progress: Any
 ) -> tuple[FeatureBank, ...]:
     """The banks of so many augmented copies of a side's photographs, filled."""
-    from fewshot_flair.bank import FeatureBank, extract
+    from fewshot_flair.bank import FeatureBank
     from fewshot_flair.encoders.augmented import AugmentedEncoder
 
     banks = []
     for copy in range(n):
         changed = AugmentedEncoder(encoder, copy)
         bank = FeatureBank.open(how.cache, changed)
-        extract(
-            manifest,
-            changed,
-            bank,
-            batch_size=how.batch_size,
-            workers=how.workers,
-            progress=progress,
-            skip_bad=data.skip_bad,
-        )
+        how.filled(manifest, changed, bank, skip_bad=data.skip_bad, progress=progress)
         banks.append(bank)
     return tuple(banks)
 

@@ -47,28 +47,25 @@ class Measured:
 
 def over_folds(parts: Sequence[Measured]) -> CellResult:
     """The cell of all folds: a row a fold and seed, with the column ``fold``."""
-    rows, sets = (
-        [
-            {"seed": row["seed"], "fold": fold} | row
-            for fold, part in enumerate(parts)
-            for row in getattr(part, kind)
-        ]
-        for kind in ("rows", "sets")
-    )
-    return _joined(parts, rows, sets)
+    return _joined(parts, *_by_fold(parts))
 
 
 def repeated(whole: Measured, folds: int) -> CellResult:
-    """The cell of an adapter that every fold tests alike, on all rows."""
-    rows, sets = (
-        [
-            {"seed": row["seed"], "fold": fold} | row | ({"n_support": 0} if kind == "rows" else {})
-            for fold in range(folds)
-            for row in getattr(whole, kind)
-        ]
-        for kind in ("rows", "sets")
+    """The cell of an adapter that every fold tests alike, on all rows; it learns from none."""
+    rows, sets = _by_fold([whole] * folds)
+    return _joined([whole], [row | {"n_support": 0} for row in rows], sets)
+
+
+def _by_fold(parts: Sequence[Measured]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and sets of each fold, with its number."""
+
+    def numbered(fold: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{"seed": row["seed"], "fold": fold} | row for row in rows]
+
+    return (
+        [row for fold, part in enumerate(parts) for row in numbered(fold, part.rows)],
+        [row for fold, part in enumerate(parts) for row in numbered(fold, part.sets)],
     )
-    return _joined([whole], rows, sets)
 
 
 def _joined(parts: Sequence[Measured], rows: list[dict[str, Any]], sets: list[dict[str, Any]]) -> CellResult:

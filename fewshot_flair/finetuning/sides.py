@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.bank import FeatureBank, extract
+from fewshot_flair.bank import FeatureBank
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.twins import on_both_sides, twins, twins_message
 from fewshot_flair.encoders.base import Encoder
@@ -144,15 +144,7 @@ def _encoded(
 ) -> Side:
     bank = FeatureBank.open(how.cache, encoder)
     with extracting(name) as progress:
-        done = extract(
-            manifest,
-            encoder,
-            bank,
-            batch_size=how.batch_size,
-            workers=how.workers,
-            progress=progress,
-            skip_bad=data.skip_bad,
-        )
+        done = how.filled(manifest, encoder, bank, skip_bad=data.skip_bad, progress=progress)
     paths = [str(path) for path in manifest.frame["path"]]
     manifest = manifest.take(np.array([path in done.keys for path in paths], dtype=bool))
     keys = [done.keys[path] for path in paths if path in done.keys]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fewshot_flair.evaluation import METRICS, Metric
+from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.report.drawing import Styles, adapter_styles
 from fewshot_flair.report.summary import Block, defined_blocks
 from fewshot_flair.words import counted
@@ -85,6 +86,21 @@ class Context:
         ]
         shots = counted(cell.names["shots"], "shot")
         return ", ".join([*(str(cell.names[name]) for name in varied), f"{cell.names['scenario']}, {shots}"])
+
+    @property
+    def n_draws(self) -> int:
+        """Draws that means are over; folds, where there are some."""
+        return n_draws(self.results.rows)
+
+    @property
+    def draws(self) -> str:
+        """What means are over, in words."""
+        return draws_text(self.results.rows)
+
+    @property
+    def folds(self) -> bool:
+        """Whether sides were made anew, so that there is no one test set."""
+        return bool(self.record.study.get("folds"))
 
     def data_set(self, name: str) -> Provenance:
         """The provenance of a data set."""

@@ -14,7 +14,7 @@ __all__ = ["TEMPLATE", "content"]
 MEASURED = ("brier_score", "expected_calibration_error")
 TEMPLATE = """
 <h2>Probabilities before and after a temperature</h2>
-<p class="soft">The temperature of each draw is of its own support rows, each predicted by a fit without its patient. On the test rows; lower is better; figures of fewer shots stand in results.csv. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval.{% else %}One draw.{% endif %}</p>
+<p class="soft">The temperature of each draw is of its own support rows, each predicted by a fit without its patient. On the test rows; lower is better; figures of fewer shots stand in results.csv. {% if n_draws > 1 %}Mean over {{ draws }} ± half its 95 % interval.{% else %}One draw.{% endif %}</p>
 {% for title, rows in tables %}
 <h3>{{ title }}</h3>
 <div class="wide"><table class="dense">
@@ -41,5 +41,6 @@ def content(context: Context) -> dict[str, Any] | None:
     return {
         "tables": list(tables.items()),
         "units": [unit(key) for key in MEASURED],
-        "n_seeds": context.n_seeds,
+        "n_draws": context.n_draws,
+        "draws": context.draws,
     }

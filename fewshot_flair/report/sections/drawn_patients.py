@@ -13,7 +13,7 @@ __all__ = ["TEMPLATE", "content"]
 
 TEMPLATE = """
 <h2>By patient, over the draws</h2>
-<p class="soft">Balanced accuracy in %: photographs of one test patient combined (of ordered grades the worst predicted one counts, else the mean of their log-probabilities), beside that of single photographs. {% if n_seeds > 1 %}Mean over {{ n_seeds }} draws ± half its 95 % interval.{% else %}One draw.{% endif %}</p>
+<p class="soft">Balanced accuracy in %: photographs of one test patient combined (of ordered grades the worst predicted one counts, else the mean of their log-probabilities), beside that of single photographs. {% if n_draws > 1 %}Mean over {{ draws }} ± half its 95 % interval.{% else %}One draw.{% endif %}</p>
 {% for title, rows in tables %}
 <h3>{{ title }}</h3>
 <div class="wide"><table>
@@ -35,4 +35,6 @@ def content(context: Context) -> dict[str, Any] | None:
             for name in ("balanced_accuracy", BY_PATIENT)
         )
         tables.setdefault(context.setting(cell), []).append([cell.names["adapter"], *figures])
-    return {"tables": list(tables.items()), "n_seeds": context.n_seeds} if tables else None
+    if not tables:
+        return None
+    return {"tables": list(tables.items()), "n_draws": context.n_draws, "draws": context.draws}

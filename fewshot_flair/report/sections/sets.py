@@ -8,7 +8,6 @@ import numpy as np
 
 from fewshot_flair.evaluation import interval_over_seeds
 from fewshot_flair.evaluation.set_figures import SET_FIGURES
-from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.experiment.results import by_draw
 from fewshot_flair.experiment.sets import NOTE, by_method
 from fewshot_flair.report.context import Context
@@ -52,9 +51,9 @@ def content(context: Context) -> dict[str, Any] | None:
     return {
         "tables": list(tables.items()),
         "words": [WORDS[figure] for figure in SET_FIGURES],
-        "n_draws": n_draws(context.results.rows),
-        "draws": draws_text(context.results.rows),
-        "folds": bool(context.record.study.get("folds")),
+        "n_draws": context.n_draws,
+        "draws": context.draws,
+        "folds": context.folds,
         "notes": [note.removeprefix(NOTE) for note in dict.fromkeys(notes)],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fewshot_flair.experiment.folder import folder_name
-from fewshot_flair.experiment.grid import draws_text, n_draws, shots_text
+from fewshot_flair.experiment.grid import n_draws, shots_text
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.figures import block_figures
 from fewshot_flair.report.files import kept_figure
@@ -78,9 +78,9 @@ def content(context: Context) -> dict[str, Any]:
         "blocks": [_block(context, block) for block in context.blocks],
         "metric": context.metric,
         "unit": unit(context.metric.key),
-        "n_draws": n_draws(context.results.rows),
-        "draws": draws_text(context.results.rows),
-        "folds": bool(context.record.study.get("folds")),
+        "n_draws": context.n_draws,
+        "draws": context.draws,
+        "folds": context.folds,
     }
 
 

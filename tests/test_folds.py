@@ -114,6 +114,10 @@ def test_what_folds_do_not_go_with_is_refused(refuge, tmp_path):
     two["data"][0] = dict(two["data"][0]) | {"test_on": "other.csv"}
     with pytest.raises(InputError, match="leave test_on out"):
         run_study(Study.from_dict(two), tmp_path)
+    few = refuge.parent / "few.csv"
+    few.write_text("\n".join(refuge.read_text().splitlines()[:5]))
+    with pytest.raises(InputError, match="no class of its 4 rows has five"):
+        run_study(study(few, protocol="flair-2025"), tmp_path)
     with pytest.raises(InputError, match="31 folds need"):
         run_study(study(refuge, folds=31), tmp_path)
 

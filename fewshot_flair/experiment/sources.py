@@ -152,6 +152,11 @@ def read_folded(
     keys = keys_of_files(paths, cache)
     if published:
         parts = flair_folds(labelled.y, folds)
+        if not all(len(train) and len(test) for train, test in parts):
+            raise InputError(
+                f"data set {data.name}: protocol {FLAIR_2025} tests a fifth of each class, rounded down, and no "
+                f"class of its {len(labelled)} rows has five; give more photographs"
+            )
         remarks += _published_remarks(labelled, paths, keys, parts)
     else:
         patients = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,12 +16,15 @@ from fewshot_flair.experiment.choices import (
     DecisionChoice,
     EncoderChoice,
     Short,
+    TestSide,
     data_name,
 )
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
 from fewshot_flair.experiment.sets import SetSpec
-from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
+from fewshot_flair.experiment.spec import AdapterSpec, MethodSpec, frozen_adapters
+from fewshot_flair.finetuning.settings import TuningSettings
 from fewshot_flair.strict import Strict, check_names_differ
+from fewshot_flair.words import nearest
 
 __all__ = ["Study"]
 
@@ -51,6 +55,21 @@ class Study(Strict):
         In the file ``"name"``, ``"name:parameter=value"`` or ``{name = ..., parameter = ...}``; the
         string ``"all"`` stands for every adapter that needs neither unlabelled images nor local features nor the
         text tower while it fits.
+    tests : list of str
+        Further test sides of every data set: manifests, ``"demo"``, or corruptions of its own test photographs, as
+        ``"blur:3"``. The training side is the same (see `DataSet.tested_on`).
+    methods : list of MethodSpec
+        Methods of fine-tuning, whose networks are measured as adapters are; in the file as `adapters`, with ``wise``
+        and ``soup`` as further parameters. A training is made once, whatever it is tested on.
+    alphas : list of float
+        Places on WiSE-FT's path from the start (0) to the fine-tuned network (1) that are measured of each method
+        that names none.
+    soup : bool
+        Measure the mean of the seeds' networks of each method, too.
+    tuning : TuningSettings
+        How long and how networks are trained.
+    save_networks : bool
+        Save each network as a folder for `load_encoder` and its head for `load_adapter` (see `save_tuned`).
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str
@@ -85,7 +104,13 @@ class Study(Strict):
     question: str = ""
     data: list[DataSet] = Field(min_length=1)
     encoders: list[EncoderChoice] = Field(default=[EncoderChoice(name="mini")], min_length=1)
-    adapters: list[AdapterSpec] = Field(min_length=1)
+    tests: list[str] = Field(default=[], max_length=1000)
+    adapters: list[AdapterSpec] = []
+    methods: list[MethodSpec] = []
+    alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[1.0], min_length=1)
+    soup: bool = False
+    tuning: TuningSettings = TuningSettings()
+    save_networks: bool = False
     shots: list[Shots] = Field(default=[1, 2, 4, 8, 16], min_length=1)
     scenarios: list[str | dict[str, Any]] = Field(default=["standard"], min_length=1)
     seeds: list[Seed] = Field(default=list(range(20)), min_length=1, max_length=100_000)
@@ -170,24 +195,42 @@ class Study(Strict):
             return frozen_adapters(["all"])
         return [AdapterSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _methods(cls, value: Any) -> Any:
+        return [MethodSpec.from_entry(item) for item in value] if isinstance(value, list) else value
+
+    @field_validator("tuning", mode="before")
+    @classmethod
+    def _tuning(cls, value: Any) -> Any:
+        known = [each.name for each in fields(TuningSettings)]
+        for name in value if isinstance(value, dict) else ():
+            if name not in known:
+                raise ValueError(f"no setting {name!r}; {nearest(name, known) or 'there are ' + ', '.join(known)}")
+        return value
+
     @field_validator("conformal", mode="before")
     @classmethod
     def _conformal(cls, value: Any) -> Any:
         return [SetSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 
-    @field_validator("shots", "seeds")
+    @field_validator("shots", "seeds", "alphas")
     @classmethod
-    def _no_repeats(cls, value: list[int]) -> list[int]:
+    def _no_repeats(cls, value: list[Any]) -> list[Any]:
         if len(set(value)) < len(value):
             raise ValueError("a value is there twice")
         return sorted(value)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Study:
+        if not self.fits:
+            raise ValueError("adapters: there is none, and no method either; name one or more of either kind")
         names = {
             "data": [data.name for data in self.data],
+            **{f"tests of {data.name}": [s.test for s in self.sides if s.home == data.name] for data in self.data},
             "encoders": [encoder.name for encoder in self.encoders],
             "adapters": [spec.label for spec in self.adapters],
+            "methods": [spec.label for spec in self.fits],
             "scenarios": [scenario_label(scenario) for scenario in self.scenarios],
             "prompts": [Path(name).stem for name in self.prompts],
         }
@@ -256,16 +299,38 @@ class Study(Strict):
             entries["prompts"] = [p if p in ("expert", "names") else str(Path(p).resolve()) for p in prompts]
         return type(self).from_dict(entries)
 
+    @property
+    def sides(self) -> list[TestSide]:
+        """Each data set, followed by its further test sides; a data set is no further test side of itself."""
+        found = []
+        for data in self.data:
+            found.append(TestSide(data, data.name, data.name))
+            own = self.folder / data.manifest
+            found += [data.tested_on(where) for where in self.tests if self.folder / where != own]
+        return found
+
+    @property
+    def fits(self) -> list[AdapterSpec]:
+        """What is fitted: adapters, then each method at each place on its path, and its soup."""
+        found = list(self.adapters)
+        for method in self.methods:
+            places = [method]
+            if method.wise is None and not method.soup:
+                places = [replace(method, wise=alpha) for alpha in self.alphas]
+                places += [replace(method, soup=True)] if self.soup else []
+            found += places
+        return found
+
     def cells(self) -> Iterator[Cell]:
         """Every combination, data set by data set, adapters innermost."""
         grid = itertools.product(
-            [data.name for data in self.data], [encoder.name for encoder in self.encoders], self.prompts,
-            self.scenarios, self.label_noise, self.shots, self.adapters, self.prior,
+            self.sides, [encoder.name for encoder in self.encoders], self.prompts,
+            self.scenarios, self.label_noise, self.shots, self.fits, self.prior,
         )  # fmt: skip
         for combination in grid:
             yield Cell(*combination)
 
     def unlabelled_on(self, data: str) -> int | None:
         """Images without labels that an episode on this data set gets; None: the whole pool."""
-        own = next(each.unlabelled for each in self.data if each.name == data)
+        own = next(side.data.unlabelled for side in self.sides if side.data.name == data)
         return self.unlabelled if own is None else own

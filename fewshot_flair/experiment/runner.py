@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
@@ -15,14 +15,19 @@ from fewshot_flair.experiment.clinic import Clinic
 from fewshot_flair.experiment.decisions import check_decision
 from fewshot_flair.experiment.design import Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
-from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
+from fewshot_flair.experiment.elsewhere import robustness_table
+from fewshot_flair.experiment.encoded import encode, encode_test, with_text
+from fewshot_flair.experiment.encoding import Encoding, check_choice
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
 from fewshot_flair.experiment.grid import with_all_shots
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
-from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources
+from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources, read_tests
 from fewshot_flair.experiment.spec import usable_adapters
 from fewshot_flair.text.prompts import read_prompts
+
+if TYPE_CHECKING:
+    from fewshot_flair.data import Manifest
 
 __all__ = ["Steps", "load_clinics", "run_study"]
 
@@ -50,6 +55,10 @@ class Steps(Protocol):
         """Told before the cells start; what it returns is called for each that is done."""
         ...
 
+    def training(self, text: str) -> None:
+        """Told how far the training of a network is."""
+        ...
+
     def doing(self, text: str) -> None:
         """Told what is being done after the cells."""
         ...
@@ -70,6 +79,9 @@ class _Silent:
 
     def cells(self, finished: int, total: int) -> Callable[[Task], None]:
         return lambda _: None
+
+    def training(self, text: str) -> None:
+        pass
 
     def doing(self, text: str) -> None:
         pass
@@ -129,7 +141,12 @@ def run_study(
     if study.save:
         for clinic in clinics.values():
             check_decision(study.decision, clinic.classes)
-    tasks = plan_tasks(study, clinics, out, device)
+    tuner = None
+    if study.methods:
+        from fewshot_flair.experiment.tuned import Tuner
+
+        tuner = Tuner(study, how, out / "trainings", told.training)
+    tasks = plan_tasks(study, clinics, out, device, tuner)
     with writing(out):
         kept, damaged = read_finished(tasks)
         if damaged:
@@ -167,14 +184,28 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
             check_draws(study, name, read)
             if study.save:
                 check_decision(study.decision, read.train.classes)
+    tests: dict[str, Manifest] = {}
+    for name, read in sources.items():
+        if read is not None:
+            further = [side for side in study.sides if side.home == name and side.distribution == "out"]
+            sources[name], found = read_tests(further, read, study.folder, how.cache)
+            tests |= found
     prompts = {name: read_prompts(name, study.folder) for name in study.prompts}
     clinics: dict[ClinicKey, Clinic] = {}
     for choice in study.encoders:
-        for data in study.data:
-            clinic = _encoded(study, data, choice, sources[data.name], how, told)
+        for side in study.sides:
+            data, read = side.data, sources[side.home]
+            if side.distribution == "in" or read is None:
+                clinic = home = _encoded(study, data, choice, read, how, told)
+            else:
+                with told.extraction(f"{data.name}, {choice.name}") as progress:
+                    test = tests[data.name]
+                    said = test.remarks if data.corruption is None else ()
+                    clinic = encode_test(home, data, choice, test, how, progress, remarks=said)
             for name, texts in prompts.items():
                 clinics[data.name, choice.name, name] = with_text(clinic, name, texts)
-            told.clinic(next(reversed(clinics.values())))
+            if side.distribution == "in" or data.corruption is None:
+                told.clinic(next(reversed(clinics.values())))
     return clinics
 
 
@@ -201,8 +232,13 @@ def _encoded(
         return imported_clinic(data, study.folder, how.cache)
     from fewshot_flair.adapters import get_adapter_class
 
-    usable, _ = usable_adapters(study.adapters, has_text=how.encoder(choice).has_text)
-    if not usable and len(study.encoders) == 1:
+    encoder = how.encoder(choice)
+    if study.methods:
+        from fewshot_flair.finetuning.network import check_trainable
+
+        check_trainable(encoder)
+    usable, _ = usable_adapters(study.adapters, has_text=encoder.has_text)
+    if not usable and not study.methods and len(study.encoders) == 1:
         labels = ", ".join(spec.label for spec in study.adapters)
         raise InputError(
             f"none of {labels} works with {choice.name}, which has no text tower; try --adapter logistic (see "
@@ -214,7 +250,12 @@ def _encoded(
             told.say(
                 f"tiles {choice.tiles} of {choice.name} are not used: no adapter here takes local features"
             )
-        return encode(data, choice, sources, how, progress, local=local)
+        clinic = encode(data, choice, sources, how, progress, local=local)
+        if data.corruption is None:
+            return clinic
+        return encode_test(
+            clinic, data, choice, sources.test, how, progress, remarks=clinic.provenance.remarks
+        )
 
 
 def _check(study: Study) -> dict[str, Any] | None:
@@ -223,15 +264,16 @@ def _check(study: Study) -> dict[str, Any] | None:
 
     from fewshot_flair.experiment.published import read_published
 
-    for spec in study.adapters:
+    for spec in study.fits:
         spec.check()
+    _check_tests(study)
     for scenario in study.scenarios:
         if isinstance(scenario, str):
             sampler_of(study, scenario, study.shots[0], [], np.zeros(0, np.int64))
-    if study.save and max(len(study.data), len(study.encoders), len(study.prompts)) > 1:
+    if study.save and (study.tests or max(len(study.data), len(study.encoders), len(study.prompts)) > 1):
         raise InputError(
-            "adapters are saved for one data set, one encoder and one kind of prompts; leave save out, or make "
-            "several studies of this one"
+            "adapters are saved for one data set, one test side, one encoder and one kind of prompts; leave save out, "
+            "or make several studies of this one"
         )
     augmented = study.feature_augmentation or study.test_augmentation
     if augmented and (study.save or study.conformal or study.calibrate):
@@ -249,6 +291,40 @@ def _check(study: Study) -> dict[str, Any] | None:
             f"so protocol {FLAIR_2025} is for `fewshot-flair study`)"
         )
     return read_published(study.folder / study.published) if study.published else None
+
+
+def _check_tests(study: Study) -> None:
+    """Raise for what does not go with further test sides, spoilt photographs or methods."""
+    spoilt = [side.data for side in study.sides if side.data.corruption is not None]
+    for data in study.data:
+        brought = holds_features(data.manifest)
+        if brought and study.methods:
+            raise InputError(
+                f"data set {data.name}: {data.manifest} holds features, and methods train the encoder on photographs; "
+                "give photographs and an encoder, or leave methods out"
+            )
+        if brought and any(each.manifest == data.manifest for each in spoilt):
+            raise InputError(
+                f"data set {data.name}: {data.manifest} holds features, and a corruption spoils photographs; give "
+                "photographs, or leave it out of tests"
+            )
+    if study.folds is not None and any(side.data.test_on and side.distribution == "out" for side in study.sides):
+        raise InputError(
+            "tests: folds make both sides of one table, so of other tables there are none to test on; leave folds out, "
+            "or name corruptions alone"
+        )
+    augmented = study.feature_augmentation or study.test_augmentation
+    if augmented and (study.methods or spoilt):
+        raise InputError(
+            "feature_augmentation and test_augmentation go with adapters on photographs as they are; leave them out, or "
+            "methods and corruptions (networks are trained with the augmentation of [tuning])"
+        )
+    drawn = [each for each in study.scenarios if isinstance(each, dict) and each.get("prevalence") == "test"]
+    if study.tests and (drawn or (study.protocol == "sstext-2025" and study.unlabelled)):
+        raise InputError(
+            "tests: these draws follow the prevalence of the test rows, so that each test side would have its own; leave "
+            "tests out, or take another scenario and protocol"
+        )
 
 
 def _kept(
@@ -271,6 +347,8 @@ def _kept(
     }
     if sets := [cell.names | row for cell in results.cells for row in cell.sets]:
         tables["conformal.csv"] = with_all_shots(pd.DataFrame(sets))
+    if study.tests or study.methods:
+        tables["robustness.csv"] = with_all_shots(robustness_table(results))
     record = results.record
     if study.save:
         from fewshot_flair.models.refit import refit_all

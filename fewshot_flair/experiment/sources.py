@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins,
 from fewshot_flair.datasets.register import recognised
 from fewshot_flair.episodes.folds import flair_folds, inseparable, patient_folds
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.choices import FLAIR_2025, DataSet
+from fewshot_flair.experiment.choices import FLAIR_2025, DataSet, TestSide
 from fewshot_flair.words import counted
 
-__all__ = ["FEATURES", "Fold", "Sources", "holds_features", "read_folded", "read_sources"]
+__all__ = ["FEATURES", "Fold", "Sources", "holds_features", "read_folded", "read_sources", "read_tests"]
 
 FEATURES = "features"
 """What stands for the encoder where the data bring their features along."""
@@ -44,6 +44,8 @@ class Sources:
     split_given: bool
     remarks: list[str]
     folds: list[Fold] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+    """Digests of the files by their paths."""
 
     @property
     def all(self) -> list[Manifest]:
@@ -99,10 +101,7 @@ def read_sources(
         first.split("pool") if len(labelled) < len(first) and first.has_split else first.take(first.y < 0)
     )
     train = labelled.split("train") if labelled.has_split else labelled
-    if others:
-        test = others[0].split("test") if others[0].has_split else others[0].take(others[0].y >= 0)
-    else:
-        test = labelled.split("test")
+    test = _test_rows(others[0]) if others else labelled.split("test")
     remarks = [said for side in (first, *others, *pools) for said in side.remarks]
     if first.has_split and first.pool_left_out:
         remarks.append(
@@ -110,7 +109,39 @@ def read_sources(
         )
     pools = [side for side in (own_pool, *pools) if len(side)]
     train, dropped = _without_twins(data, train, test, pools, keys)
-    return Sources(train, test, pools, not drawn, remarks + dropped)
+    return Sources(train, test, pools, not drawn, remarks + dropped, keys=keys)
+
+
+def read_tests(
+    sides: Sequence[TestSide], home: Sources, folder: Path = Path(), cache: Path | None = None
+) -> tuple[Sources, dict[str, Manifest]]:
+    """Read further test sides of a data set that was read: its sources, and the test rows by the name of the side.
+
+    A photograph that is trained on and tested on elsewhere ends this, or leaves the training rows of all sides
+    (`DataSet.on_leak`).
+
+    Raises
+    ------
+    InputError, MissingFileError
+        As `read_sources`.
+    """
+    tests = {}
+    for side in sides:
+        where = side.data.test_on
+        if side.data.corruption is not None or where is None:
+            tests[side.data.name] = home.test
+            continue
+        test = _test_rows(_read_tested(side.data, where, folder, None, home.train.classes))
+        keys = home.keys | keys_of_files([str(path) for path in test.frame["path"]], cache)
+        train, said = _without_twins(side.data, home.train, test, home.pools, keys)
+        home = replace(home, train=train, remarks=list(dict.fromkeys([*home.remarks, *said])))
+        tests[side.data.name] = test
+    return home, tests
+
+
+def _test_rows(manifest: Manifest) -> Manifest:
+    """The test rows of another table: those of its split, or all with a label."""
+    return manifest.split("test") if manifest.has_split else manifest.take(manifest.y >= 0)
 
 
 def read_folded(

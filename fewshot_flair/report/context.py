@@ -26,6 +26,10 @@ class Context:
 
     Attributes
     ----------
+    results : StudyResults
+        Those on the data sets' own test rows, which all sections are of but for one.
+    everywhere : StudyResults
+        With the study's further test sides.
     metric : Metric
         What tables and curves show.
     blocks : list of Block
@@ -39,6 +43,7 @@ class Context:
     """
 
     results: StudyResults
+    everywhere: StudyResults
     metric: Metric
     blocks: list[Block]
     undefined: dict[str, str]
@@ -48,13 +53,14 @@ class Context:
     @classmethod
     def of(cls, results: StudyResults, metric: str) -> Context:
         """Read what the results say of a metric; InputError where that is undefined on all data."""
+        everywhere, results = results, results.home
         blocks, undefined = defined_blocks(results, metric)
         ranks: dict[str, list[float]] = {name: [] for name in dict.fromkeys(results.rows["adapter"])}
         for block in blocks:
             for name, rank in block.mean_ranks.items():
                 ranks[name].append(rank)
         best_first = sorted(ranks, key=lambda name: float(np.mean(ranks[name])) if ranks[name] else np.inf)
-        return cls(results, METRICS[metric], blocks, undefined, adapter_styles(best_first))
+        return cls(results, everywhere, METRICS[metric], blocks, undefined, adapter_styles(best_first))
 
     @property
     def record(self) -> RunRecord:
@@ -63,8 +69,11 @@ class Context:
 
     @property
     def data_sets(self) -> list[Provenance]:
-        """One provenance a data set."""
-        return list({clinic.data: clinic for clinic in self.record.clinics}.values())
+        """One provenance a data set, and one for each further test side that has other photographs."""
+        own = {clinic.data for clinic in self.record.clinics}
+        every = self.everywhere.record.clinics
+        sides = {each.data: each for each in every if each.data in own or not each.corruption}
+        return list(sides.values())
 
     @property
     def n_seeds(self) -> int:

@@ -11,6 +11,7 @@ from fewshot_flair.report.sections import (
     calibration,
     data,
     drawn_patients,
+    elsewhere,
     head,
     operating,
     patients,
@@ -29,5 +30,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, operating, referral, calibration, patients, sets, tables, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, operating, referral, calibration, patients, sets, tables, elsewhere, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
 )  # fmt: skip

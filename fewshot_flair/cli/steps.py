@@ -34,6 +34,7 @@ class Shown:
         self.errors = terminal.stderr(console)
         self._bar: Bar | None = None
         self._spinner: Any = None
+        self._training: Callable[[str], None] = lambda _: None
 
     def __enter__(self) -> Shown:
         return self
@@ -74,7 +75,12 @@ class Shown:
             left = (time.monotonic() - began) / (done - finished) * (total - done)
             bar.tell(done, total, f"{task.cell.adapter.label}, {clock(left)} left")
 
+        self._training = lambda text: bar.tell(done, total, text)
         return tell
+
+    def training(self, text: str) -> None:
+        """Tells how far the training of a network is, beside the bar over all cells."""
+        self._training(text)
 
     def doing(self, text: str) -> None:
         """A spinner that says what is being done."""

@@ -164,11 +164,20 @@ def run_tasks(
     for task in pending[:1]:
         task.path.parent.mkdir(parents=True, exist_ok=True)
     fitted = [task for task in pending if task.tuner is None]
-    trained = [task for task in pending if task.tuner is not None]
+    # cells of the same networks one after another, so that these are read once
+    trained = sorted((task for task in pending if task.tuner is not None), key=_training)
     for task, cell in itertools.chain(_computed(fitted, jobs, scheduler), _computed(trained, 1, None)):
         kept[task.path] = cell
         done(task)
     return [kept[task.path] for task in tasks]
+
+
+def _training(task: Task) -> list[str]:
+    """What the networks of a cell depend on, in the study's names."""
+    cell = task.cell
+    assert isinstance(cell.adapter, MethodSpec)
+    places = [cell.side.home, cell.encoder, cell.prompts, scenario_label(cell.scenario)]
+    return [*places, f"{cell.label_noise}", f"{cell.shots:012d}", cell.adapter.whole.label]
 
 
 def compute(task: Task) -> CellResult:

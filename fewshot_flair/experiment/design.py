@@ -235,6 +235,8 @@ class Study(Strict):
             "prompts": [Path(name).stem for name in self.prompts],
         }
         check_names_differ(names)
+        if len(self.seeds) < 2 and any(isinstance(spec, MethodSpec) and spec.soup for spec in self.fits):
+            raise ValueError("soup: it is the mean of the networks of several seeds, and there is one; give two or more")
         if (n := sum(1 for _ in itertools.islice(self.cells(), MOST_CELLS + 1))) > MOST_CELLS:
             raise ValueError(f"this grid has more than {n - 1:,} cells; make several studies of it")
         return self

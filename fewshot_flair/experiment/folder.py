@@ -75,7 +75,7 @@ def check_out(out: Path, data: Iterable[str], *, replace: bool = False) -> str:
         )
     if not out.is_dir() or not any(path.name != LOCK for path in out.iterdir()):
         return ""
-    if not (out / "run.json").is_file() and not (out / "cells").is_dir():
+    if not any((out / part).exists() for part in ("run.json", "cells", "trainings")):
         raise InputError(
             f"--out {out}: the folder is not empty and holds no earlier run; give a new or an empty one"
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fewshot_flair.bank.memo import keys_of_files
 from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
-from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
+from fewshot_flair.data.twins import Twin, differently_labelled, on_both_sides, twins, twins_message
 from fewshot_flair.datasets.register import recognised
 from fewshot_flair.episodes.folds import flair_folds, inseparable, patient_folds
 from fewshot_flair.errors import InputError, MissingFileError
@@ -133,9 +133,10 @@ def read_tests(
             continue
         test = _test_rows(_read_tested(side.data, where, folder, None, home.train.classes))
         keys = home.keys | keys_of_files([str(path) for path in test.frame["path"]], cache)
-        train, said = _without_twins(side.data, home.train, test, home.pools, keys)
-        home = replace(home, train=train, remarks=list(dict.fromkeys([*home.remarks, *said])))
-        tests[side.data.name] = test
+        train, said = _without_leaks(side.data, home.train, test, keys)
+        home = replace(home, train=train, remarks=home.remarks + said)
+        own = twins({"test": test}, keys)
+        tests[side.data.name] = replace(test, remarks=test.remarks + _two_labels(own))
     return home, tests
 
 
@@ -233,27 +234,34 @@ def _published_remarks(
 def _without_twins(
     data: DataSet, train: Manifest, test: Manifest, pools: list[Manifest], keys: dict[str, str]
 ) -> tuple[Manifest, list[str]]:
-    """The training rows that are not tested on too, where that was asked for; else such a row is refused."""
-    sides = {"train": train, "test": test}
-    leaks = on_both_sides(twins(sides, keys))
-    said = []
-    if leaks:
-        where = "trained on and tested on"
-        if data.on_leak == "refuse":
-            mend = "remove one of each, or go on without the training ones (--on-leak drop-train)"
-            raise InputError(twins_message(leaks, f"{where}; {mend}"))
-        tested = {keys[path] for path in test.frame["path"] if path in keys}
-        keep = np.array([keys.get(path) not in tested for path in train.frame["path"]])
-        said = [twins_message(leaks, f"{where}; the training ones were dropped")]
-        train = train.take(keep)
+    """The training rows that are not tested on too (see `_without_leaks`), and what is wrong with labels."""
+    train, said = _without_leaks(data, train, test, keys)
     groups = twins({"train": train, "test": test} | {f"pool {i}": p for i, p in enumerate(pools)}, keys)
-    if wrong := differently_labelled(groups):
-        said.append(
-            twins_message(
-                wrong, "under two names with two labels, of which one is wrong: mend or remove them"
-            )
-        )
-    return train, said
+    return train, said + _two_labels(groups)
+
+
+def _without_leaks(
+    data: DataSet, train: Manifest, test: Manifest, keys: dict[str, str]
+) -> tuple[Manifest, list[str]]:
+    """The training rows that are not tested on too, where that was asked for; else such a row is refused."""
+    leaks = on_both_sides(twins({"train": train, "test": test}, keys))
+    if not leaks:
+        return train, []
+    where = "trained on and tested on"
+    if data.on_leak == "refuse":
+        mend = "remove one of each, or go on without the training ones (--on-leak drop-train)"
+        raise InputError(twins_message(leaks, f"{where}; {mend}"))
+    tested = {keys[path] for path in test.frame["path"] if path in keys}
+    keep = np.array([keys.get(path) not in tested for path in train.frame["path"]])
+    return train.take(keep), [twins_message(leaks, f"{where}; the training ones were dropped")]
+
+
+def _two_labels(groups: list[list[Twin]]) -> list[str]:
+    wrong = differently_labelled(groups)
+    if not wrong:
+        return []
+    what = "under two names with two labels, of which one is wrong: mend or remove them"
+    return [twins_message(wrong, what)]
 
 
 def _read_tested(

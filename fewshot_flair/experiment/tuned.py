@@ -41,6 +41,8 @@ __all__ = ["Tuner"]
 
 PROBES = {True: "lp", False: "logistic"}
 """The adapter that is the linear probe, with and without text."""
+RECENT_BYTES = 2**30
+"""Networks up to this size in all are kept in memory; others are read again for each cell."""
 SIDES = 4
 """Sides whose prepared photographs are kept at a time."""
 
@@ -63,6 +65,7 @@ class Tuner:
     ) -> None:
         self.study, self.how, self.folder, self.told = study, how, folder, told
         self._photographs = lru_cache(SIDES)(self._prepared)
+        self._recent: dict[Path, Tuned] = {}
 
     def measured(self, cell: Cell, clinic: Clinic, episodes: Episodes) -> Measured:
         """What the networks of a cell do on the clinic's test rows: one a draw, or the soup of all."""
@@ -120,6 +123,8 @@ class Tuner:
         digest = digest_of(parts)[:8]
         words = shots_text(cell.shots, alone=True)
         folder = self.folder / folder_name(f"{method.label} {words} {seed} {digest}")
+        if folder in self._recent:
+            return self._recent[folder]
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{method.label}, {shots_text(cell.shots)}, seed {seed}"
         tuned = fine_tune(side, rows, method, settings, seed, folder, lambda text: self.told(f"{name}: {text}"))
@@ -127,7 +132,15 @@ class Tuner:
             tuned.network.put(tuned.end)
             said = save_tuned(side.encoder, tuned.network, clinic.text, clinic.classes, folder / "model")
             tuned.remarks.extend(filter(None, [said]))
+        self._keep(folder, tuned)
         return tuned
+
+    def _keep(self, folder: Path, tuned: Tuned) -> None:
+        """Keep a network for the next cells, as far as memory allows: for each, its numbers, its start and its end."""
+        self._recent[folder] = tuned
+        each = 3 * sum(tensor.nbytes for tensor in tuned.start.values())
+        while len(self._recent) * each > RECENT_BYTES:
+            self._recent.pop(next(iter(self._recent)))
 
     def _side(
         self, cell: Cell, clinic: Clinic, support: NDArray[np.int64], labels: NDArray[np.int64]

@@ -118,7 +118,6 @@ def fine_tune(
     """
     identity = identity_of(side, rows, method, settings, seed)
     done = folder / "tuned"
-    parts = patient_folds(side.y[rows], side.groups[rows], settings.folds, seed) if settings.folds else []
     origin = side.start(rows, method.start)
     network = TunedNetwork(side.encoder, *origin)
     start = network.state()
@@ -130,6 +129,7 @@ def fine_tune(
             )
         network.put(tensors)
         return Tuned(network, origin, start, tensors, **record)
+    parts = patient_folds(side.y[rows], side.groups[rows], settings.folds, seed) if settings.folds else []
     base = Lesson(side.photographs, side.y, rows, None, method, settings, seed, settings.epochs, identity)
     epochs, history, remarks = settings.epochs, [], []
     if parts:

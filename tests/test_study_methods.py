@@ -40,9 +40,7 @@ def place(tmp_path_factory) -> Path:
 def entries(place: Path, **changes) -> dict:
     return {
         "name": "here and there",
-        "data": [
-            {"name": "clinic", "manifest": str(place / "clinic" / "manifest.csv"), "classes": CLASSES}
-        ],
+        "data": [{"name": "clinic", "manifest": str(place / "clinic" / "manifest.csv"), "classes": CLASSES}],
         "encoders": [{"name": "tiny", "load": str(place / "flair")}],
         "tests": [str(place / "elsewhere" / "manifest.csv"), "blur:3"],
         "adapters": ["zero-shot", "lp"],
@@ -311,8 +309,27 @@ def test_the_command_is_the_study(place, tmp_path):
     command = [
         *("finetune", "--data", str(clinic), "--test-on", str(elsewhere), "--corrupt", "blur:3"),
         *("--classes", ",".join(CLASSES), "--encoder", str(place / "flair"), "--method", "bn-bias"),
-        *("--adapters-from", str(tmp_path / "own.py"), "--method", "stem:rate=0.01", "--adapter", "zero-shot"),
-        *("--shots", "2", "--seeds", "1", "--epochs", "1", "--train-batch", "4", "--alphas", "0.5,1", "--no-amp"),
+        *(
+            "--adapters-from",
+            str(tmp_path / "own.py"),
+            "--method",
+            "stem:rate=0.01",
+            "--adapter",
+            "zero-shot",
+        ),
+        *(
+            "--shots",
+            "2",
+            "--seeds",
+            "1",
+            "--epochs",
+            "1",
+            "--train-batch",
+            "4",
+            "--alphas",
+            "0.5,1",
+            "--no-amp",
+        ),
         *("--cache", str(place / "cache"), "--out", str(tmp_path / "run")),
     ]
     try:
@@ -346,7 +363,14 @@ def test_the_command_is_the_study(place, tmp_path):
 def test_a_wrong_corruption_of_the_command_is_one_sentence(place, tmp_path):
     command = [
         *(sys.executable, "-c", "from fewshot_flair.cli import main; main()", "finetune"),
-        *("--data", str(place / "clinic" / "manifest.csv"), "--corrupt", "fog:2", "--out", str(tmp_path / "run")),
+        *(
+            "--data",
+            str(place / "clinic" / "manifest.csv"),
+            "--corrupt",
+            "fog:2",
+            "--out",
+            str(tmp_path / "run"),
+        ),
     ]
     wrong = subprocess.run(command, check=False, capture_output=True, text=True)
     assert wrong.returncode == 2

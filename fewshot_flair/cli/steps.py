@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.cli import show, terminal
 from fewshot_flair.cli.progress import Bar, clock
+from fewshot_flair.experiment.steps import Steps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Shown", "extraction"]
 
 
-class Shown:
+class Shown(Steps):
     """Shows a study's steps: tables of the data on standard output, progress on standard error.
 
     Parameters

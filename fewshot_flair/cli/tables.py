@@ -103,7 +103,9 @@ def elsewhere(to: Console, results: StudyResults) -> None:
             cost = (f"{cell.fit_seconds:.3g}", f"{cell.trainable_parameters:,}")
             table.add_row(plain(label), *map(percentage, means), *cost)
         names = cell.names
-        title = f"{names['data']}, {names['encoder']} encoder, {shots_text(names['shots'])}, {names['scenario']}"
+        title = (
+            f"{names['data']}, {names['encoder']} encoder, {shots_text(names['shots'])}, {names['scenario']}"
+        )
         under_title(to, f"{title}: balanced accuracy, %, tested on", table)
     for note in dict.fromkeys(note for cell in results.cells if cell.tuned for note in cell.notes):
         warn(to, note)

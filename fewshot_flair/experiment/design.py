@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,11 +19,10 @@ from fewshot_flair.experiment.choices import (
     data_name,
 )
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
+from fewshot_flair.experiment.networks import Networks
 from fewshot_flair.experiment.sets import SetSpec
-from fewshot_flair.experiment.spec import AdapterSpec, MethodSpec, frozen_adapters
-from fewshot_flair.finetuning.settings import TuningSettings
-from fewshot_flair.strict import Strict, check_names_differ
-from fewshot_flair.words import nearest
+from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
+from fewshot_flair.strict import check_names_differ
 
 __all__ = ["Study"]
 
@@ -34,8 +32,10 @@ Shots = Annotated[int, Field(ge=1, le=ALL_SHOTS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Study(Strict):
+class Study(Networks):
     """A grid over data sets, encoders, prompts, scenarios, shots, adapters, and how labels are given.
+
+    `Networks` has the entries of fine-tuned networks.
 
     Attributes
     ----------
@@ -58,18 +58,6 @@ class Study(Strict):
     tests : list of str
         Further test sides of every data set: manifests, ``"demo"``, or corruptions of its own test photographs, as
         ``"blur:3"``. The training side is the same (see `DataSet.tested_on`).
-    methods : list of MethodSpec
-        Methods of fine-tuning, whose networks are measured as adapters are; in the file as `adapters`, with ``wise``
-        and ``soup`` as further parameters. A training is made once, whatever it is tested on.
-    alphas : list of float
-        Places on WiSE-FT's path from the start (0) to the fine-tuned network (1) that are measured of each method
-        that names none.
-    soup : bool
-        Measure the mean of the seeds' networks of each method, too.
-    tuning : TuningSettings
-        How long and how networks are trained.
-    save_networks : bool
-        Save each network as a folder for `load_encoder` and its head for `load_adapter` (see `save_tuned`).
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str
@@ -105,12 +93,7 @@ class Study(Strict):
     data: list[DataSet] = Field(min_length=1)
     encoders: list[EncoderChoice] = Field(default=[EncoderChoice(name="mini")], min_length=1)
     tests: list[str] = Field(default=[], max_length=1000)
-    adapters: list[AdapterSpec] = []
-    methods: list[MethodSpec] = []
-    alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[1.0], min_length=1)
-    soup: bool = False
-    tuning: TuningSettings = TuningSettings()
-    save_networks: bool = False
+    adapters: list[AdapterSpec] = Field(default=[])
     shots: list[Shots] = Field(default=[1, 2, 4, 8, 16], min_length=1)
     scenarios: list[str | dict[str, Any]] = Field(default=["standard"], min_length=1)
     seeds: list[Seed] = Field(default=list(range(20)), min_length=1, max_length=100_000)
@@ -195,28 +178,14 @@ class Study(Strict):
             return frozen_adapters(["all"])
         return [AdapterSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _methods(cls, value: Any) -> Any:
-        return [MethodSpec.from_entry(item) for item in value] if isinstance(value, list) else value
-
-    @field_validator("tuning", mode="before")
-    @classmethod
-    def _tuning(cls, value: Any) -> Any:
-        known = [each.name for each in fields(TuningSettings)]
-        for name in value if isinstance(value, dict) else ():
-            if name not in known:
-                raise ValueError(f"no setting {name!r}; {nearest(name, known) or 'there are ' + ', '.join(known)}")
-        return value
-
     @field_validator("conformal", mode="before")
     @classmethod
     def _conformal(cls, value: Any) -> Any:
         return [SetSpec.from_entry(item) for item in value] if isinstance(value, list) else value
 
-    @field_validator("shots", "seeds", "alphas")
+    @field_validator("shots", "seeds")
     @classmethod
-    def _no_repeats(cls, value: list[Any]) -> list[Any]:
+    def _no_repeats(cls, value: list[int]) -> list[int]:
         if len(set(value)) < len(value):
             raise ValueError("a value is there twice")
         return sorted(value)
@@ -227,7 +196,10 @@ class Study(Strict):
             raise ValueError("adapters: there is none, and no method either; name one or more of either kind")
         names = {
             "data": [data.name for data in self.data],
-            **{f"tests of {data.name}": [s.test for s in self.sides if s.home == data.name] for data in self.data},
+            **{
+                f"tests of {data.name}": [s.test for s in self.sides if s.home == data.name]
+                for data in self.data
+            },
             "encoders": [encoder.name for encoder in self.encoders],
             "adapters": [spec.label for spec in self.adapters],
             "methods": [spec.label for spec in self.fits],
@@ -235,8 +207,10 @@ class Study(Strict):
             "prompts": [Path(name).stem for name in self.prompts],
         }
         check_names_differ(names)
-        if len(self.seeds) < 2 and any(isinstance(spec, MethodSpec) and spec.soup for spec in self.fits):
-            raise ValueError("soup: it is the mean of the networks of several seeds, and there is one; give two or more")
+        if len(self.seeds) < 2 and any(spec.soup for spec in self.networks):
+            raise ValueError(
+                "soup: it is the mean of the networks of several seeds, and there is one; give two or more"
+            )
         if (n := sum(1 for _ in itertools.islice(self.cells(), MOST_CELLS + 1))) > MOST_CELLS:
             raise ValueError(f"this grid has more than {n - 1:,} cells; make several studies of it")
         return self
@@ -314,14 +288,7 @@ class Study(Strict):
     @property
     def fits(self) -> list[AdapterSpec]:
         """What is fitted: adapters, then each method at each place on its path, and its soup."""
-        found = list(self.adapters)
-        for method in self.methods:
-            places = [method]
-            if method.wise is None and not method.soup:
-                places = [replace(method, wise=alpha) for alpha in self.alphas]
-                places += [replace(method, soup=True)] if self.soup else []
-            found += places
-        return found
+        return [*self.adapters, *self.networks]
 
     def cells(self) -> Iterator[Cell]:
         """Every combination, data set by data set, adapters innermost."""

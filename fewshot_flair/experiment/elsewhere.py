@@ -114,10 +114,8 @@ def _panel(
     return Panel(names, line, rows.assign(front=front))
 
 
-def _points(
-    both: Mapping[str, tuple[CellResult, CellResult]], metric: str
-) -> Iterator[tuple[float, float]]:
-    """Both figures of each draw of each frozen adapter; once of one that learns nothing, none at the level of chance."""
+def _points(both: Mapping[str, tuple[CellResult, CellResult]], metric: str) -> Iterator[tuple[float, float]]:
+    """Both figures of each draw of each frozen adapter; once of one that learns nothing, none at chance."""
     for here, there in both.values():
         chance = _mean(here, "balanced_accuracy") < 1 / len(here.classes) + CHANCE
         if here.tuned is not None or chance:

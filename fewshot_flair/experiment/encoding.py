@@ -63,7 +63,9 @@ class Encoding:
         from fewshot_flair.encoders.corrupted import CorruptedEncoder
 
         encoder = self.encoder(choice)
-        return encoder if data.corruption is None else CorruptedEncoder(encoder, corruption_of(data.corruption))
+        return (
+            encoder if data.corruption is None else CorruptedEncoder(encoder, corruption_of(data.corruption))
+        )
 
     def filled(
         self,

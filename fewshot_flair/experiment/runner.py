@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
+from fewshot_flair.experiment.checks import check_study
 from fewshot_flair.experiment.choices import FLAIR_2025, DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic
 from fewshot_flair.experiment.decisions import check_decision
 from fewshot_flair.experiment.design import Study
-from fewshot_flair.experiment.draws import check_draws, sampler_of
+from fewshot_flair.experiment.draws import check_draws
 from fewshot_flair.experiment.elsewhere import robustness_table
 from fewshot_flair.experiment.encoded import encode, encode_test, with_text
 from fewshot_flair.experiment.encoding import Encoding, check_choice
@@ -24,67 +23,13 @@ from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
 from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources, read_tests
 from fewshot_flair.experiment.spec import usable_adapters
+from fewshot_flair.experiment.steps import Steps
 from fewshot_flair.text.prompts import read_prompts
 
 if TYPE_CHECKING:
     from fewshot_flair.data import Manifest
 
-__all__ = ["Steps", "load_clinics", "run_study"]
-
-
-class Steps(Protocol):
-    """What a study tells while it runs; a command shows it."""
-
-    def rendering(self) -> AbstractContextManager[Any]:
-        """Give the callback that is told how far the demo clinic's rendering is."""
-        ...
-
-    def extraction(self, name: str) -> AbstractContextManager[Any]:
-        """Give the progress callback of `extract`, for one data set and encoder."""
-        ...
-
-    def clinic(self, clinic: Clinic) -> None:
-        """Told of each data set when it is encoded."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Told what else a user should know."""
-        ...
-
-    def cells(self, finished: int, total: int) -> Callable[[Task], None]:
-        """Told before the cells start; what it returns is called for each that is done."""
-        ...
-
-    def training(self, text: str) -> None:
-        """Told how far the training of a network is."""
-        ...
-
-    def doing(self, text: str) -> None:
-        """Told what is being done after the cells."""
-        ...
-
-
-class _Silent:
-    def rendering(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def extraction(self, name: str) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def clinic(self, clinic: Clinic) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
-
-    def cells(self, finished: int, total: int) -> Callable[[Task], None]:
-        return lambda _: None
-
-    def training(self, text: str) -> None:
-        pass
-
-    def doing(self, text: str) -> None:
-        pass
+__all__ = ["load_clinics", "run_study"]
 
 
 def run_study(
@@ -125,10 +70,10 @@ def run_study(
         Before anything is computed: a patient on both sides of a split, bad rows, an unknown name.
     """
     out = Path(out)
-    told: Steps = steps or _Silent()
+    told = steps or Steps()
     if earlier := check_out(out, [data.name for data in study.data], replace=study.save):
         told.say(earlier)
-    published = _check(study)
+    published = check_study(study)
     how = Encoding(
         Path(cache) if cache else None,
         device,
@@ -171,7 +116,7 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
 
     Everything is read and checked before the first photograph is encoded.
     """
-    told = told or _Silent()
+    told = told or Steps()
     for data, choice in itertools.product(study.data, study.encoders):
         check_choice(data, choice)
     with told.rendering() as progress:
@@ -179,17 +124,17 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
             data.name: None if holds_features(data.manifest) else _read(study, data, progress, how)
             for data in study.data
         }
-    for name, read in sources.items():
-        if read is not None:
-            check_draws(study, name, read)
-            if study.save:
-                check_decision(study.decision, read.train.classes)
     tests: dict[str, Manifest] = {}
     for name, read in sources.items():
         if read is not None:
             further = [side for side in study.sides if side.home == name and side.distribution == "out"]
             sources[name], found = read_tests(further, read, study.folder, how.cache)
             tests |= found
+    for name, read in sources.items():
+        if read is not None:
+            check_draws(study, name, read)
+            if study.save:
+                check_decision(study.decision, read.train.classes)
     prompts = {name: read_prompts(name, study.folder) for name in study.prompts}
     clinics: dict[ClinicKey, Clinic] = {}
     for choice in study.encoders:
@@ -255,75 +200,6 @@ def _encoded(
             return clinic
         return encode_test(
             clinic, data, choice, sources.test, how, progress, remarks=clinic.provenance.remarks
-        )
-
-
-def _check(study: Study) -> dict[str, Any] | None:
-    """Raise for names that are unknown, before anything is read; the published numbers, where there are some."""
-    import numpy as np
-
-    from fewshot_flair.experiment.published import read_published
-
-    for spec in study.fits:
-        spec.check()
-    _check_tests(study)
-    for scenario in study.scenarios:
-        if isinstance(scenario, str):
-            sampler_of(study, scenario, study.shots[0], [], np.zeros(0, np.int64))
-    if study.save and (study.tests or max(len(study.data), len(study.encoders), len(study.prompts)) > 1):
-        raise InputError(
-            "adapters are saved for one data set, one test side, one encoder and one kind of prompts; leave save out, "
-            "or make several studies of this one"
-        )
-    augmented = study.feature_augmentation or study.test_augmentation
-    if augmented and (study.save or study.conformal or study.calibrate):
-        raise InputError(
-            "feature_augmentation and test_augmentation go with the metrics of draws alone; leave them out, or save, "
-            "conformal and calibrate"
-        )
-    if augmented and any(holds_features(data.manifest) for data in study.data):
-        raise InputError(
-            "files of features have no augmented copies; leave feature_augmentation and test_augmentation out"
-        )
-    if study.save and study.folds is not None:
-        raise InputError(
-            "adapters are saved for one training side, and folds make several; leave save or folds out (adapt saves, "
-            f"so protocol {FLAIR_2025} is for `fewshot-flair study`)"
-        )
-    return read_published(study.folder / study.published) if study.published else None
-
-
-def _check_tests(study: Study) -> None:
-    """Raise for what does not go with further test sides, spoilt photographs or methods."""
-    spoilt = [side.data for side in study.sides if side.data.corruption is not None]
-    for data in study.data:
-        brought = holds_features(data.manifest)
-        if brought and study.methods:
-            raise InputError(
-                f"data set {data.name}: {data.manifest} holds features, and methods train the encoder on photographs; "
-                "give photographs and an encoder, or leave methods out"
-            )
-        if brought and any(each.manifest == data.manifest for each in spoilt):
-            raise InputError(
-                f"data set {data.name}: {data.manifest} holds features, and a corruption spoils photographs; give "
-                "photographs, or leave it out of tests"
-            )
-    if study.folds is not None and any(side.data.test_on and side.distribution == "out" for side in study.sides):
-        raise InputError(
-            "tests: folds make both sides of one table, so of other tables there are none to test on; leave folds out, "
-            "or name corruptions alone"
-        )
-    augmented = study.feature_augmentation or study.test_augmentation
-    if augmented and (study.methods or spoilt):
-        raise InputError(
-            "feature_augmentation and test_augmentation go with adapters on photographs as they are; leave them out, or "
-            "methods and corruptions (networks are trained with the augmentation of [tuning])"
-        )
-    drawn = [each for each in study.scenarios if isinstance(each, dict) and each.get("prevalence") == "test"]
-    if study.tests and (drawn or (study.protocol == "sstext-2025" and study.unlabelled)):
-        raise InputError(
-            "tests: these draws follow the prevalence of the test rows, so that each test side would have its own; leave "
-            "tests out, or take another scenario and protocol"
         )
 
 

@@ -35,7 +35,9 @@ class AdapterSpec:
     def __post_init__(self) -> None:
         for given in ("text", "tower"):
             if given in self.params:
-                raise InputError(f"{self.what} {self.name!r}: {given} comes from the encoder; leave {given}= out")
+                raise InputError(
+                    f"{self.what} {self.name!r}: {given} comes from the encoder; leave {given}= out"
+                )
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -116,7 +118,9 @@ class MethodSpec(AdapterSpec):
                 "fine-tuned network"
             )
         if self.soup and self.wise not in (None, 1):
-            raise InputError(f"method {self.name!r}: a soup is of fine-tuned networks; leave wise or soup out")
+            raise InputError(
+                f"method {self.name!r}: a soup is of fine-tuned networks; leave wise or soup out"
+            )
 
     @classmethod
     def of(cls, name: str, params: dict[str, Any]) -> Self:
@@ -174,7 +178,7 @@ def frozen_adapters(named: list[str] | None) -> list[AdapterSpec]:
 def usable_adapters(
     specs: list[AdapterSpec], *, has_text: bool
 ) -> tuple[list[AdapterSpec], list[AdapterSpec]]:
-    """Those that an encoder can serve, and those it cannot because it has no text tower; every method is of the first."""
+    """Those that an encoder can serve, and those it cannot because it has no text tower; methods need none."""
     from fewshot_flair.adapters import get_adapter_class
 
     asked = [spec for spec in specs if not (has_text and spec.without_text)]

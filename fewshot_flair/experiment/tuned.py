@@ -27,7 +27,6 @@ from fewshot_flair.finetuning.saving import save_tuned
 from fewshot_flair.finetuning.training import logits_of
 from fewshot_flair.finetuning.tuning import TrainingSide, Tuned, fine_tune, identity_of
 from fewshot_flair.finetuning.weights import interpolate, soup
-from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.episodes import Episodes
@@ -104,9 +103,13 @@ class Tuner:
             label_noise=0.0 if spec.soup else cell.label_noise, prior=cell.prior, balanced=self.study.tuning.balanced,
         )  # fmt: skip
         if self.study.conformal:
-            notes.append(f"{NOTE}{spec.label} has none, as conformal methods fit adapters anew on parts of a draw")
+            notes.append(
+                f"{NOTE}{spec.label} has none, as conformal methods fit adapters anew on parts of a draw"
+            )
         if self.study.calibrate:
-            notes.append(f"{spec.label} has no figures after a temperature, which takes five more trainings a draw")
+            notes.append(
+                f"{spec.label} has no figures after a temperature, which takes five more trainings a draw"
+            )
         found.notes.extend(dict.fromkeys(notes))
         return found
 
@@ -119,7 +122,11 @@ class Tuner:
         side = self._side(cell, clinic, support, labels)
         rows = np.sort(support)
         # the start is of the text and the classes, too
-        parts = [identity_of(side, rows, method, settings, seed), clinic.provenance.text_digest, clinic.classes]
+        parts = [
+            identity_of(side, rows, method, settings, seed),
+            clinic.provenance.text_digest,
+            clinic.classes,
+        ]
         digest = digest_of(parts)[:8]
         words = shots_text(cell.shots, alone=True)
         folder = self.folder / folder_name(f"{method.label} {words} {seed} {digest}")
@@ -127,7 +134,9 @@ class Tuner:
             return self._recent[folder]
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{method.label}, {shots_text(cell.shots)}, seed {seed}"
-        tuned = fine_tune(side, rows, method, settings, seed, folder, lambda text: self.told(f"{name}: {text}"))
+        tuned = fine_tune(
+            side, rows, method, settings, seed, folder, lambda text: self.told(f"{name}: {text}")
+        )
         if self.study.save_networks and not (folder / "model").exists():
             tuned.network.put(tuned.end)
             said = save_tuned(side.encoder, tuned.network, clinic.text, clinic.classes, folder / "model")
@@ -195,7 +204,9 @@ def _start_head(
     clinic: Clinic, y: NDArray[np.int64], rows: NDArray[np.int64], start: str
 ) -> tuple[str, Head]:
     """The feature's kind and the head that training on rows starts from (see `finetuning.tuning.StartHead`)."""
-    name = "zero-shot" if start == "zero-shot" and clinic.text is not None else PROBES[clinic.text is not None]
+    name = (
+        "zero-shot" if start == "zero-shot" and clinic.text is not None else PROBES[clinic.text is not None]
+    )
     adapter = create_adapter(name, text=clinic.text)
     kind = clinic.feature_kind(adapter.features)
     X, support = clinic.train.read(kind, rows), [np.arange(len(rows))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.evaluation import METRICS
@@ -62,7 +62,7 @@ def line_text(panel: Panel, metric: str = "balanced_accuracy") -> str:
     line = panel.line
     if line is None:
         return (
-            "There is no line, and so no effective robustness: it takes three frozen adapters above the level of chance"
+            "There is no line, and so no effective robustness: that takes three frozen adapters above chance"
         )
     scale, digits = (100, 1) if METRICS[metric].percent else (1, 3)
     return (
@@ -99,9 +99,16 @@ def robustness_figure(
         axis.remove()
     for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel, styles, metric)
-    named = {text: mark for axis in axes for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    named = {
+        text: mark for axis in axes for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        named.values(), named.keys(), loc="outside lower center", ncols=3, fontsize=drawing.SMALL, frameon=False
+        named.values(),
+        named.keys(),
+        loc="outside lower center",
+        ncols=3,
+        fontsize=drawing.SMALL,
+        frameon=False,
     )
     drawing.set_title(figure, title)
     return figure
@@ -121,7 +128,9 @@ def _draw(axis: Axes, panel: Panel, styles: drawing.Styles, metric: str) -> None
         end = path[path["wise"] == path["wise"].max()]
         axis.scatter(end["inside"], end["outside"], c=colour, s=55, zorder=3, label=str(method))
     for method, soup in rows[rows["kind"] == "soup"].groupby("method", sort=False):
-        axis.scatter(soup["inside"], soup["outside"], c=styles[str(method)]["color"], s=70, marker="*", zorder=3)
+        axis.scatter(
+            soup["inside"], soup["outside"], c=styles[str(method)]["color"], s=70, marker="*", zorder=3
+        )
     if (rows["kind"] == "soup").any():
         axis.scatter([], [], c="k", s=60, marker="*", label="soup of its seeds")
     front = rows[rows["front"]].sort_values("inside")
@@ -138,5 +147,5 @@ def _draw(axis: Axes, panel: Panel, styles: drawing.Styles, metric: str) -> None
         axis.spines[spine].set_visible(False)
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: Mapping[Any, Any]) -> str:
     return f"{row['adapter']}, frozen" if row["kind"] == "frozen" else str(row["adapter"])

@@ -14,7 +14,15 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.images.foreground import foreground_box
 from fewshot_flair.registry import Registry
 
-__all__ = ["CORRUPTIONS", "Corruption", "Pixels", "View", "corruption_of", "list_corruptions", "names_corruption"]
+__all__ = [
+    "CORRUPTIONS",
+    "Corruption",
+    "Pixels",
+    "View",
+    "corruption_of",
+    "list_corruptions",
+    "names_corruption",
+]
 
 CORRUPTIONS: Registry[Corruption] = Registry("corruption")
 """All corruptions by name; its `register` adds a class of your own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,17 @@ def test_the_report_has_a_section_and_its_other_tables_are_of_home(whole):
     lines = (out / "tables" / "here-and-elsewhere.md").read_text().splitlines()
     assert sum(line.startswith("| full(soup=True)") for line in lines) == 4
     assert not any("wise=0)" in line for line in lines)
+
+
+def test_the_recipe_writes_one_table_and_one_picture(whole, tmp_path, monkeypatch):
+    recipe = Path(__file__).parents[1] / "recipes" / "robustness" / "table.py"
+    out, picture = tmp_path / "out" / "table.md", tmp_path / "picture.png"
+    monkeypatch.setattr("sys.argv", ["table.py", str(whole[1]), "--out", str(out), "--picture", str(picture)])
+    runpy.run_path(str(recipe), run_name="__main__")
+    assert out.read_text() == (whole[1] / "tables" / "here-and-elsewhere.md").read_text()
+    assert picture.stat().st_size > 1000
+    for study in recipe.parent.glob("*.toml"):
+        assert len(Study.read(study).networks) == 5 * 4
 
 
 def test_a_stopped_study_goes_on_to_the_same_table(whole, place, tmp_path, monkeypatch):

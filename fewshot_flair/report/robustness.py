@@ -43,7 +43,7 @@ def panel_rows(panel: Panel, metric: str = "balanced_accuracy") -> list[list[str
         rare = row["kind"] == "frozen" and frozen > MOST and row["adapter"] not in SHOWN and not row["front"]
         if row["wise"] == 0 or rare:
             continue
-        effective = scale * row["effective_robustness"]
+        effective = round(scale * row["effective_robustness"], digits) + 0.0  # no −0.0
         found.append(
             [
                 f"{_name(row)}{' *' * row['front']}",

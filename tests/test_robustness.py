@@ -124,7 +124,7 @@ def test_of_losses_less_is_better(results):
 def test_the_picture_has_a_panel_a_side(results):
     figure = robustness_figure(panels(results) * 3, "here and there")
     titles = [axis.get_title(loc="left") for axis in figure.axes]
-    assert titles == ["a, 16 shots"] * 3
+    assert titles == ["a, 16 shots: b"] * 3
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= {
         "full",
         "their line",

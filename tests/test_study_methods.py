@@ -289,15 +289,46 @@ def test_wrong_entries_are_named(place, tmp_path, changes, said):
     assert not (tmp_path / "run").exists()
 
 
-def test_features_without_photographs_have_no_networks(place, tmp_path):
-    data = [{"name": "brought", "manifest": "features.npz"}]
-    for changes, said in (
-        ({"tests": []}, "methods train the encoder on photographs"),
-        ({"methods": [], "tests": ["blur"]}, "a corruption spoils photographs"),
-    ):
-        asked = small(place, data=data, encoders=["features"], **changes)
-        with pytest.raises(InputError, match=said):
-            run(place, tmp_path / "run", asked)
+@pytest.mark.parametrize(
+    ("changes", "own", "said"),
+    [
+        ({"tests": []}, {}, "methods train the encoder on photographs"),
+        ({"methods": [], "tests": ["blur"]}, {"test_on": "b.npz"}, "a corruption spoils photographs"),
+        ({"methods": [], "tests": ["c.npz"]}, {}, "name its own test rows too"),
+    ],
+)
+def test_features_without_photographs_have_no_networks(place, tmp_path, changes, own, said):
+    data = [{"name": "brought", "manifest": "a.npz", **own}]
+    with pytest.raises(InputError, match=said):
+        run(place, tmp_path / "run", small(place, data=data, encoders=["features"], **changes))
+
+
+def test_networks_alone_are_a_study_and_have_no_line(place, tmp_path):
+    results = run(place, tmp_path, small(place, adapters=[], tests=["blur"]))
+    assert "There is no line" in write_report(results, folder=tmp_path).read_text()
+    assert pd.read_csv(tmp_path / "robustness.csv")["effective_robustness"].isna().all()
+
+
+def test_adapters_are_fitted_by_processes_and_networks_in_this_one(place, tmp_path, whole):
+    asked = Study.from_dict(entries(place, methods=["full"], alphas=[1], soup=False, shots=[4]))
+    rows = run_study(asked, tmp_path, cache=place / "cache", jobs=2).rows
+    same = whole[0].rows[whole[0].rows["shots"].eq(4) & whole[0].rows["adapter"].isin(rows["adapter"])]
+    pd.testing.assert_frame_equal(rows, same.reset_index(drop=True))
+
+
+def test_features_are_tested_elsewhere_too(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        y = np.arange(24) % 2
+        X = (rng.normal(size=(24, 8)) + 2 * y[:, None]).astype(np.float32)
+        np.savez(tmp_path / f"{name}.npz", feats_ds=X, refs_ds=y)
+    asked = {
+        "name": "brought", "adapters": ["ss", "logistic"], "shots": [2], "seeds": 2,
+        "data": [{"name": "a", "manifest": str(tmp_path / "a.npz"), "test_on": str(tmp_path / "b.npz")}],
+        "tests": [str(tmp_path / "c.npz")],
+    }  # fmt: skip
+    rows = run_study(Study.from_dict(asked), tmp_path / "run", cache=tmp_path / "cache").rows
+    assert rows.groupby("test")["balanced_accuracy"].mean().gt(0.7).to_dict() == {"a": True, "c": True}
 
 
 OWN = """

@@ -57,6 +57,11 @@ def _check_tests(study: Study) -> None:
                 f"data set {data.name}: {data.manifest} holds features, and methods train the encoder on photographs; "
                 "give photographs and an encoder, or leave methods out"
             )
+        if brought and study.tests and data.test_on is None:
+            raise InputError(
+                f"data set {data.name}: {data.manifest} is split here, and would be trained on whole for tests; name "
+                "its own test rows too (test_on), or leave tests out"
+            )
         if brought and any(each.manifest == data.manifest for each in spoilt):
             raise InputError(
                 f"data set {data.name}: {data.manifest} holds features, and a corruption spoils photographs; give "

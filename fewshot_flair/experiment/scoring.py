@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,9 +74,10 @@ def measure_adapter(
     def answer(part: Episodes, labels: list[NDArray[np.int64]]) -> Answers:
         return adapter_answers(clinic, spec, part, labels, device, calibrate=calibrate)
 
+    notes = _sameness(episodes) + ([_seen(spec.label, episodes, len(clinic.test))] if seen else [])
     return measure(
         clinic, spec.label, episodes, answer,
-        label_noise=label_noise, prior=prior, balanced=adapter.class_balanced, seen=seen,
+        label_noise=label_noise, prior=prior, balanced=adapter.class_balanced, seen=seen, notes=notes,
     )  # fmt: skip
 
 
@@ -90,6 +91,7 @@ def measure(
     prior: str = "none",
     balanced: bool = False,
     seen: bool = False,
+    notes: Sequence[str] = (),
 ) -> Measured:
     """Score what fits on episodes say of the test rows.
 
@@ -104,6 +106,8 @@ def measure(
         Whether the fits presume that classes are equally frequent.
     seen : bool
         Whether they learn from the test rows, without their labels.
+    notes : sequence of str
+        What is to be said of them; warnings follow.
     """
     from sklearn.exceptions import ConvergenceWarning
 
@@ -117,16 +121,14 @@ def measure(
     confusion = np.zeros((n_classes, n_classes))
     reliability: NDArray[np.float64] | float = 0.0
     seconds = 0.0
-    notes = _sameness(episodes)
-    if seen:
-        notes.append(_seen(label, episodes, len(clinic.test)))
+    told = list(notes)
     for start in range(0, len(episodes), group):
         part = part_of(episodes, slice(start, start + group))
         labels = noisy_labels(clinic, part, label_noise)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             found = answer(part, labels)
-        notes += [
+        told += [
             str(w.message) for w in warned if issubclass(w.category, RuntimeWarning | ConvergenceWarning)
         ]
         seconds += found.seconds
@@ -170,7 +172,7 @@ def measure(
         seconds=seconds,
         trainable_parameters=found.trainable_parameters,
         bytes=found.bytes,
-        notes=list(dict.fromkeys(notes)),
+        notes=list(dict.fromkeys(told)),
     )
 
 

@@ -134,8 +134,10 @@ def _draw(axis: Axes, panel: Panel, styles: drawing.Styles, metric: str) -> None
     if (rows["kind"] == "soup").any():
         axis.scatter([], [], c="k", s=60, marker="*", label="soup of its seeds")
     front = rows[rows["front"]].sort_values("inside")
-    axis.plot(front["inside"], front["outside"], c="k", lw=0.6, ls=":", label="Pareto front")
-    axis.set_title(panel_title(panel), fontsize=9, parse_math=False, loc="left")
+    axis.plot(
+        front["inside"], front["outside"], c="k", lw=0.6, ls=":", drawstyle="steps-pre", label="Pareto front"
+    )
+    axis.set_title(f"{panel_title(panel)}: {panel.names['test']}", fontsize=9, parse_math=False, loc="left")
     name = unit(metric).removesuffix(", %")
     axis.set_xlabel(f"{name} here", fontsize=drawing.SMALL)
     axis.set_ylabel(f"on {panel.names['test']}", fontsize=drawing.SMALL, parse_math=False)

@@ -268,6 +268,7 @@ def test_two_clinics_are_each_tested_on_the_other(place, tmp_path):
         ({"tests": ["blur:9"]}, "strength 9"),
         ({"tests": ["blur:3", "blur"]}, "tests of clinic: 'blur:3' is there twice"),
         ({"tests": ["x/clinic.csv"]}, "tests of clinic: 'clinic' is there twice"),
+        ({"tests": ["{clinic}"]}, "is the data set itself"),
         ({"methods": ["full", "full"]}, r"methods: 'full\(wise=0\)' is there twice"),
         ({"methods": ["full:wise=2"]}, "wise is 2"),
         ({"methods": ["ful"]}, "no fine-tuning method 'ful': did you mean 'full'"),
@@ -284,6 +285,8 @@ def test_two_clinics_are_each_tested_on_the_other(place, tmp_path):
     ],
 )
 def test_wrong_entries_are_named(place, tmp_path, changes, said):
+    if changes.get("tests") == ["{clinic}"]:
+        changes = {"tests": [str(place / "clinic" / "." / "manifest.csv")]}
     with pytest.raises(InputError, match=said):
         run(place, tmp_path / "run", entries(place, **changes))
     assert not (tmp_path / "run").exists()

@@ -95,7 +95,7 @@ class DataSet(Strict):
         else:
             test = data_name(where)
             changes = {"test_on": where, "test_images": None, "other_patients": True}
-            changes |= {"corruption": None, "test_clinics": None}
+            changes |= {"corruption": None, "test_clinics": None, "source": None, "licence": None}
         name = f"{self.name}, tested on {test}"
         return TestSide(self.model_copy(update=changes | {"name": name}), self.name, test, "out")
 

@@ -207,6 +207,11 @@ class Study(Networks):
             "prompts": [Path(name).stem for name in self.prompts],
         }
         check_names_differ(names)
+        for where in self.tests:
+            if all(self._is_home(where, data) for data in self.data):
+                raise ValueError(
+                    f"tests: {where} is the data set itself, which is tested on anyway; leave it out"
+                )
         if len(self.seeds) < 2 and any(spec.soup for spec in self.networks):
             raise ValueError(
                 "soup: it is the mean of the networks of several seeds, and there is one; give two or more"
@@ -281,9 +286,11 @@ class Study(Networks):
         found = []
         for data in self.data:
             found.append(TestSide(data, data.name, data.name))
-            own = self.folder / data.manifest
-            found += [data.tested_on(where) for where in self.tests if self.folder / where != own]
+            found += [data.tested_on(where) for where in self.tests if not self._is_home(where, data)]
         return found
+
+    def _is_home(self, where: str, data: DataSet) -> bool:
+        return (self.folder / where).resolve() == (self.folder / data.manifest).resolve()
 
     @property
     def fits(self) -> list[AdapterSpec]:

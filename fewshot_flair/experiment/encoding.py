@@ -41,14 +41,14 @@ class Encoding:
     workers: int | None = None
     train_copies: int = 0
     test_copies: int = 0
-    loaded: dict[EncoderChoice, Encoder] = field(default_factory=dict, compare=False)
+    loaded: dict[tuple[EncoderChoice, str | None], Encoder] = field(default_factory=dict, compare=False)
 
     def encoder(self, choice: EncoderChoice) -> Encoder:
         """The encoder of a choice, loaded once."""
         from fewshot_flair.encoders import load_encoder
 
-        if choice not in self.loaded:
-            self.loaded[choice] = load_encoder(
+        if (choice, None) not in self.loaded:
+            self.loaded[choice, None] = load_encoder(
                 choice.asked,
                 text_encoder=choice.text_encoder,
                 device=self.device,
@@ -56,16 +56,16 @@ class Encoding:
                 engine=choice.engine,
                 fast=choice.fast,
             )
-        return self.loaded[choice]
+        return self.loaded[choice, None]
 
     def testing(self, data: DataSet, choice: EncoderChoice) -> Encoder:
         """The encoder of a data set's test photographs, which may spoil them first."""
         from fewshot_flair.encoders.corrupted import CorruptedEncoder
 
-        encoder = self.encoder(choice)
-        return (
-            encoder if data.corruption is None else CorruptedEncoder(encoder, corruption_of(data.corruption))
-        )
+        encoder, spoilt = self.encoder(choice), data.corruption
+        if spoilt is not None and (choice, spoilt) not in self.loaded:
+            self.loaded[choice, spoilt] = CorruptedEncoder(encoder, corruption_of(spoilt))
+        return self.loaded[choice, spoilt]
 
     def filled(
         self,

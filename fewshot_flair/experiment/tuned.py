@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -42,8 +43,6 @@ PROBES = {True: "lp", False: "logistic"}
 """The adapter that is the linear probe, with and without text."""
 RECENT_BYTES = 2**30
 """Networks up to this size in all are kept in memory; others are read again for each cell."""
-SIDES = 4
-"""Sides whose prepared photographs are kept at a time."""
 
 
 class Tuner:
@@ -63,7 +62,10 @@ class Tuner:
         self, study: Study, how: Encoding, folder: Path, told: Callable[[str], None] = lambda _: None
     ) -> None:
         self.study, self.how, self.folder, self.told = study, how, folder, told
-        self._photographs = lru_cache(SIDES)(self._prepared)
+        # a data set's networks are measured one after another, each on all of its sides
+        homes = Counter(side.home for side in study.sides)
+        self._sides = (1 + max(homes.values())) * (study.folds or 1)
+        self._photographs = lru_cache(self._sides)(self._prepared)
         self._recent: dict[Path, Tuned] = {}
 
     def measured(self, cell: Cell, clinic: Clinic, episodes: Episodes) -> Measured:
@@ -185,7 +187,7 @@ class Tuner:
         return next(choice for choice in self.study.encoders if choice.name == cell.encoder)
 
     def _prepared(self, rows: Rows, encoder: Encoder) -> Photographs:
-        return Photographs(encoder, rows.paths, KEPT_BYTES // SIDES)
+        return Photographs(encoder, rows.paths, KEPT_BYTES // self._sides)
 
 
 def _answers(logits: list[NDArray[np.float32]], networks: list[Tuned], *, each: bool) -> Answers:

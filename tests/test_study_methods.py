@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 from tiny import CLASSES, draw_clinic, write_flair
 from typer.testing import CliRunner
 
@@ -19,11 +20,14 @@ from fewshot_flair.cli import app
 from fewshot_flair.encoders.corrupted import CorruptedEncoder
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.errors import InputError
-from fewshot_flair.evaluation import balanced_accuracy
+from fewshot_flair.evaluation import balanced_accuracy, score
 from fewshot_flair.experiment import Encoding, Study, load_clinics, run_study
 from fewshot_flair.experiment import cells as engine
 from fewshot_flair.experiment.results import StudyResults
-from fewshot_flair.finetuning import METHODS
+from fewshot_flair.finetuning import METHODS, TunedNetwork
+from fewshot_flair.finetuning.checkpoint import read_checkpoint
+from fewshot_flair.finetuning.photographs import Photographs
+from fewshot_flair.finetuning.training import logits_of
 from fewshot_flair.images import corruption_of
 from fewshot_flair.report.page import write_report
 
@@ -184,6 +188,32 @@ def test_an_adapter_elsewhere_is_what_a_hand_computes(whole, place):
     rows = whole[0].rows
     found = rows[(rows["adapter"] == "lp") & (rows["test"] == "elsewhere") & (rows["shots"] == 4)]
     assert found["balanced_accuracy"].tolist() == pytest.approx(expected)
+
+
+def test_places_on_the_path_and_soups_elsewhere_are_what_a_hand_mixes(whole, place):
+    results, out = whole
+    encoder = load_encoder(place / "flair")
+    text = encoder.prototypes(CLASSES)
+    frame = pd.read_csv(place / "elsewhere" / "manifest.csv")
+    photographs = Photographs(encoder, [str(place / "elsewhere" / image) for image in frame["image"]])
+    y = np.array([CLASSES.index(label) for label in frame["label"]])
+    X = encoder.encode_images(photographs.paths).embedding
+    head = fit_episodes(create_adapter("zero-shot", text=text), X, y, [[0, 2]], classes=range(2)).head
+    network = TunedNetwork(encoder, "embedding", head)
+    start = network.state()
+    ends = [read_checkpoint(next(out.glob(f"trainings/full-4-{seed}-*/tuned")))[0] for seed in (0, 1)]
+    rows = results.rows[(results.rows["test"] == "elsewhere") & (results.rows["shots"] == 4)]
+
+    def log_loss(state):
+        network.put(start | state)
+        return score(y, softmax(logits_of(network, photographs, np.arange(8), 8, "cpu"), axis=1)).values[
+            "log_loss"
+        ]
+
+    half = [log_loss({k: (start[k] + end[k]) / 2 for k in end}) for end in ends]
+    assert rows.loc[rows["adapter"] == "full(wise=0.5)", "log_loss"].tolist() == pytest.approx(half, rel=1e-4)
+    mean = log_loss({k: (ends[0][k] + ends[1][k]) / 2 for k in ends[0]})
+    assert rows.loc[rows["adapter"] == "full(soup=True)", "log_loss"].item() == pytest.approx(mean, rel=1e-4)
 
 
 @pytest.mark.parametrize("how", ["tests", "data"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from fewshot_flair.experiment.scoring import measure, noisy_labels
 from fewshot_flair.experiment.sets import NOTE
 from fewshot_flair.experiment.spec import MethodSpec
 from fewshot_flair.files import digest_of
+from fewshot_flair.finetuning.network import State
 from fewshot_flair.finetuning.photographs import KEPT_BYTES, Photographs
 from fewshot_flair.finetuning.saving import save_tuned
 from fewshot_flair.finetuning.training import logits_of
@@ -80,17 +82,22 @@ class Tuner:
             return tuned
 
         def each(part: Episodes, labels: Sequence[NDArray[np.int64]]) -> Answers:
-            networks = map(trained, part.seeds, part, labels)
-            found = [(self._asked(cell, clinic, one), one) for one in networks]
-            return _answers([p for p, _ in found], [one for _, one in found], each=True)
+            logits, costs = [], []
+            for tuned in map(trained, part.seeds, part, labels):
+                logits.append(self._asked(cell, clinic, tuned))
+                costs.append(_cost(tuned))
+            return _answers(logits, costs)
 
         def together(_: Episodes, __: Sequence[NDArray[np.int64]]) -> Answers:
+            ends, costs = [], []
             labels = noisy_labels(clinic, episodes, cell.label_noise)
-            members = list(map(trained, episodes.seeds, episodes, labels))
-            names = sorted(set().union(*(one.end for one in members)))
-            mixed = soup([{name: one.end.get(name, one.start[name]) for name in names} for one in members])
-            members[-1].network.put(mixed)
-            return _answers([self._logits(cell, clinic, members[-1])], members, each=False)
+            for tuned in map(trained, episodes.seeds, episodes, labels):
+                ends.append((tuned.start, tuned.end))
+                costs.append(_cost(tuned))
+            names = sorted(set().union(*(end for _, end in ends)))
+            mixed = soup([{name: end.get(name, start[name]) for name in names} for start, end in ends])
+            found = _answers([self._logits(cell, clinic, tuned, mixed)], costs)
+            return replace(found, columns={})
 
         shown = episodes
         if spec.soup:
@@ -174,10 +181,12 @@ class Tuner:
             kind, head = tuned.origin
             parts = [head.logits(clinic.test.read(kind, part))[0] for part in clinic.test.chunks()]
             return np.concatenate(parts)
-        tuned.network.put(interpolate(tuned.start, tuned.end, 1.0 if wise is None else wise))
-        return self._logits(cell, clinic, tuned)
+        state = interpolate(tuned.start, tuned.end, 1.0 if wise is None else wise)
+        return self._logits(cell, clinic, tuned, state)
 
-    def _logits(self, cell: Cell, clinic: Clinic, tuned: Tuned) -> NDArray[np.float32]:
+    def _logits(self, cell: Cell, clinic: Clinic, tuned: Tuned, state: State) -> NDArray[np.float32]:
+        """Logits of the network with the tensors of a state, and those of its start where the state has none."""
+        tuned.network.put(tuned.start | state)
         encoder = self.how.testing(cell.side.data, self._choice(cell))
         photographs = self._photographs(clinic.test, encoder)
         every = np.arange(len(clinic.test))
@@ -190,16 +199,16 @@ class Tuner:
         return Photographs(encoder, rows.paths, KEPT_BYTES // self._sides)
 
 
-def _answers(logits: list[NDArray[np.float32]], networks: list[Tuned], *, each: bool) -> Answers:
+def _cost(tuned: Tuned) -> tuple[int, float, int, int]:
+    return tuned.epochs, tuned.seconds, tuned.trainable_parameters, tuned.bytes
+
+
+def _answers(logits: list[NDArray[np.float32]], costs: list[tuple[int, float, int, int]]) -> Answers:
     from scipy.special import softmax
 
-    return Answers(
-        softmax(np.stack(logits).astype(np.float64), axis=-1),
-        sum(one.seconds for one in networks),
-        networks[0].trainable_parameters,
-        networks[0].bytes,
-        columns={"epochs": [one.epochs for one in networks]} if each else {},
-    )
+    epochs, seconds, parameters, sizes = zip(*costs, strict=True)
+    probabilities = softmax(np.stack(logits).astype(np.float64), axis=-1)
+    return Answers(probabilities, sum(seconds), parameters[0], sizes[0], columns={"epochs": list(epochs)})
 
 
 def _start_head(

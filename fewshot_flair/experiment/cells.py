@@ -99,7 +99,7 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
     method = cell.adapter.create() if isinstance(cell.adapter, MethodSpec) else None
     parts = {
         "made_by": [FORMAT, __version__, code_digest(type(method) if method else cell.adapter.name)],
-        "draws": [study.seeds, study.protocol, study.unit, study.allow_fewer, study.unlabelled_on(data.name)],
+        "draws": [study.seeds, study.protocol, study.unit, study.allow_fewer, study.unlabelled_on(data)],
         "digests": list(digests),
         "clinics": [data.train_clinics, data.test_clinics],
         "prompts": cell.prompts,
@@ -216,10 +216,11 @@ def _measured(task: Task, clinic: Clinic) -> Measured:
     cell = task.cell
     if task.tuner is not None:
         return task.tuner.measured(
-            cell, clinic, draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=False)
+            cell, clinic, draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=0)
         )
     free = get_adapter_class(cell.adapter.name).uses_unlabeled
-    episodes = draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=free)
+    wanted = task.study.unlabelled_on(cell.side.data) if free else 0
+    episodes = draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=wanted)
     found = measure_adapter(
         clinic,
         cell.adapter,
@@ -229,7 +230,7 @@ def _measured(task: Task, clinic: Clinic) -> Measured:
         device=task.device,
         calibrate=task.study.calibrate,
     )
-    found.notes.extend(_fewer(episodes, task.study.unlabelled_on(cell.side.data.name) if free else None))
+    found.notes.extend(_fewer(episodes, wanted))
     if task.study.conformal:
         labels = noisy_labels(clinic, episodes, cell.label_noise)
         rows, notes = measure_sets(clinic, cell.adapter, episodes, labels, task.study.conformal)

@@ -306,7 +306,6 @@ class Study(Networks):
         for combination in grid:
             yield Cell(*combination)
 
-    def unlabelled_on(self, data: str) -> int | None:
-        """Images without labels that an episode on this data set gets; None: the whole pool."""
-        own = next(side.data.unlabelled for side in self.sides if side.data.name == data)
-        return self.unlabelled if own is None else own
+    def unlabelled_on(self, data: DataSet) -> int | None:
+        """Images without labels that an episode on a data set gets; None: the whole pool."""
+        return self.unlabelled if data.unlabelled is None else data.unlabelled

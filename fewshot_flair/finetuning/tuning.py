@@ -21,6 +21,7 @@ from fewshot_flair.finetuning.photographs import Photographs
 from fewshot_flair.finetuning.settings import TuningSettings
 from fewshot_flair.finetuning.training import Lesson, Record, Told, train
 from fewshot_flair.finetuning.weights import changed
+from fewshot_flair.words import counted
 
 __all__ = ["StartHead", "TrainingSide", "Tuned", "fine_tune", "identity_of"]
 
@@ -142,7 +143,7 @@ def fine_tune(
         remarks.append(
             f"{method.label}, seed {seed}: no fold of patients was held out"
             + (", as there are too few" if settings.folds else "")
-            + f"; all {epochs} epochs were trained"
+            + f"; it was trained for {counted(epochs, 'epoch')}"
         )
     whole = replace(base, epochs=epochs, checkpoint=folder / "all-rows")
     again, cost = train(network, whole, lambda text: told(f"all rows, {text}"))

@@ -22,7 +22,7 @@ __all__ = ["TEMPLATE", "content"]
 TEMPLATE = """
 {% from "picture.html.j2" import show %}
 <h2>Here and elsewhere</h2>
-<p class="soft">{{ unit[0] | upper }}{{ unit[1:] }} on the data set's own test rows (here) and on a further test side (elsewhere), means over {{ draws }}. Effective: what is elsewhere above (or below) what the line of the frozen adapters expects of the figure here (Taori et al., NeurIPS 2020). *: on the Pareto front, no other row is at least as good on both sides and better on one. Seconds of one fit or training; numbers trained, and what must be kept of them. No place on a path (wise) is recommended: to take the best one by test rows would be to choose on them. robustness.csv has all rows, with intervals.</p>
+<p class="soft">{{ unit[0] | upper }}{{ unit[1:] }} on the data set's own test rows (here) and on a further test side (elsewhere), means over {{ draws }}{{ "" if higher_is_better else "; lower is better, and effective robustness is turned so that above zero is better" }}. Effective: what is elsewhere above (or below) what the line of the frozen adapters expects of the figure here (Taori et al., NeurIPS 2020). *: on the Pareto front, no other row is at least as good on both sides and better on one. Seconds of one fit or training; numbers trained, and what must be kept of them. No place on a path (wise) is recommended: to take the best one by test rows would be to choose on them. robustness.csv has all rows, with intervals.</p>
 {% for group in groups %}
 {{ show(group.picture, "broad") }}
 {% for table in group.tables %}
@@ -53,6 +53,7 @@ def content(context: Context) -> dict[str, Any] | None:
         "columns": COLUMNS,
         "unit": unit(context.metric.key),
         "draws": context.draws,
+        "higher_is_better": context.metric.higher_is_better,
     }
 
 

@@ -24,7 +24,7 @@ from fewshot_flair.experiment.sources import Sources, holds_features, read_folde
 from fewshot_flair.experiment.spec import usable_adapters
 from fewshot_flair.text.prompts import read_prompts
 
-__all__ = ["Steps", "load_clinics", "run_study"]
+__all__ = ["SILENT", "Steps", "load_clinics", "run_study"]
 
 
 class Steps(Protocol):
@@ -75,6 +75,10 @@ class _Silent:
         pass
 
 
+SILENT: Steps = _Silent()
+"""Steps that nobody looks at."""
+
+
 def run_study(
     study: Study,
     out: str | Path,
@@ -113,7 +117,7 @@ def run_study(
         Before anything is computed: a patient on both sides of a split, bad rows, an unknown name.
     """
     out = Path(out)
-    told: Steps = steps or _Silent()
+    told: Steps = steps or SILENT
     if earlier := check_out(out, [data.name for data in study.data], replace=study.save):
         told.say(earlier)
     published = _check(study)
@@ -154,7 +158,7 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
 
     Everything is read and checked before the first photograph is encoded.
     """
-    told = told or _Silent()
+    told = told or SILENT
     for data, choice in itertools.product(study.data, study.encoders):
         check_choice(data, choice)
     with told.rendering() as progress:

@@ -12,6 +12,7 @@ from fewshot_flair.report.sections import (
     data,
     drawn_patients,
     head,
+    mistakes,
     operating,
     patients,
     published,
@@ -29,5 +30,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, operating, referral, calibration, patients, sets, tables, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, mistakes, operating, referral, calibration, patients, sets, tables, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
 )  # fmt: skip

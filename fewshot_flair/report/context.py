@@ -16,6 +16,7 @@ from fewshot_flair.words import counted
 if TYPE_CHECKING:
     from fewshot_flair.experiment.provenance import Provenance
     from fewshot_flair.experiment.results import CellResult, RunRecord, StudyResults
+    from fewshot_flair.models.mistakes import Mistakes
 
 __all__ = ["Context"]
 
@@ -40,6 +41,8 @@ class Context:
         How each adapter looks in all pictures: the best on average first.
     files : dict of str to bytes
         Files beside the report by name; sections add to them.
+    mistakes : Mistakes or None
+        The worst answers of the run's own choice.
     """
 
     results: StudyResults
@@ -49,9 +52,10 @@ class Context:
     undefined: dict[str, str]
     styles: Styles
     files: dict[str, bytes] = field(default_factory=dict)
+    mistakes: Mistakes | None = None
 
     @classmethod
-    def of(cls, results: StudyResults, metric: str) -> Context:
+    def of(cls, results: StudyResults, metric: str, mistakes: Mistakes | None = None) -> Context:
         """Read what the results say of a metric; InputError where that is undefined on all data."""
         everywhere, results = results, results.home
         blocks, undefined = defined_blocks(results, metric)
@@ -60,7 +64,9 @@ class Context:
             for name, rank in block.mean_ranks.items():
                 ranks[name].append(rank)
         best_first = sorted(ranks, key=lambda name: float(np.mean(ranks[name])) if ranks[name] else np.inf)
-        return cls(results, everywhere, METRICS[metric], blocks, undefined, adapter_styles(best_first))
+        styles = adapter_styles(best_first)
+        about = METRICS[metric]
+        return cls(results, everywhere, about, blocks, undefined, styles, mistakes=mistakes)
 
     @property
     def record(self) -> RunRecord:

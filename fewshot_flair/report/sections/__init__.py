@@ -13,6 +13,7 @@ from fewshot_flair.report.sections import (
     drawn_patients,
     elsewhere,
     head,
+    mistakes,
     operating,
     patients,
     published,
@@ -30,5 +31,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, operating, referral, calibration, patients, sets, tables, elsewhere, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, mistakes, operating, referral, calibration, patients, sets, tables, elsewhere, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
 )  # fmt: skip

@@ -140,6 +140,15 @@ def test_the_recipe_writes_one_table_and_one_picture(whole, tmp_path, monkeypatc
         assert len(Study.read(study).networks) == 5 * 4
 
 
+def test_the_study_of_the_docs_is_one(tmp_path):
+    page = Path(__file__).parents[1] / "docs" / "robustness.md"
+    (tmp_path / "robust.toml").write_text(page.read_text().split("```toml\n")[1].split("```")[0])
+    study = Study.read(tmp_path / "robust.toml")
+    assert [side.test for side in study.sides] == ["clinic", "other-clinic", "blur:3", "jpeg:4"]
+    assert len(study.fits) == 4 + 3 * 4
+    assert study.changed(seeds=2).fits == study.fits
+
+
 def test_a_stopped_study_goes_on_to_the_same_table(whole, place, tmp_path, monkeypatch):
     done = []
 

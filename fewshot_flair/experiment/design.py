@@ -57,7 +57,7 @@ class Study(Networks):
         text tower while it fits.
     tests : list of str
         Further test sides of every data set: manifests, ``"demo"``, or corruptions of its own test photographs, as
-        ``"blur:3"``. The training side is the same (see `DataSet.tested_on`).
+        ``"blur:3"``. The training side is the same (see `DataSet.tested_on`), and so are classes and names of columns.
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str

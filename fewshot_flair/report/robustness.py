@@ -90,7 +90,7 @@ def robustness_figure(
     """Accuracy here against elsewhere: frozen adapters and their line, and each method's path from start to end."""
     across = min(len(panels), across)
     down = -(-len(panels) // across)
-    size = (drawing.WIDTH * max(1.0, 0.8 * across), 1.3 + down * (3.4 if across > 1 else 4.0))
+    size = (drawing.WIDTH * max(1.0, 0.8 * across), 1.3 + 3.6 * down)
     figure = drawing.new_figure(size)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     methods = dict.fromkeys(m for panel in panels for m in panel.rows["method"] if m)
@@ -99,6 +99,9 @@ def robustness_figure(
         axis.remove()
     for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel, styles, metric)
+        if len(panels) > 1:
+            name = f"{panel_title(panel)}: {panel.names['test']}"
+            axis.set_title(name, fontsize=drawing.SMALL, parse_math=False, loc="left")
     named = {
         text: mark for axis in axes for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)
     }
@@ -137,11 +140,11 @@ def _draw(axis: Axes, panel: Panel, styles: drawing.Styles, metric: str) -> None
     axis.plot(
         front["inside"], front["outside"], c="k", lw=0.6, ls=":", drawstyle="steps-pre", label="Pareto front"
     )
-    axis.set_title(f"{panel_title(panel)}: {panel.names['test']}", fontsize=9, parse_math=False, loc="left")
     name = unit(metric).removesuffix(", %")
     axis.set_xlabel(f"{name} here", fontsize=drawing.SMALL)
     axis.set_ylabel(f"on {panel.names['test']}", fontsize=drawing.SMALL, parse_math=False)
     axis.tick_params(labelsize=drawing.SMALL)
+    axis.locator_params(nbins=6)
     if METRICS[metric].percent:
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_formatter(drawing.percent_axis())

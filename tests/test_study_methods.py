@@ -235,8 +235,7 @@ def test_a_corrupted_side_is_the_corrupted_encoder_s(how, place):
     frame = pd.read_csv(place / "clinic" / "manifest.csv")
     paths = [str(place / "clinic" / image) for image in frame["image"]]
     encoder = load_encoder(place / "flair")
-    corrupted = CorruptedEncoder(encoder, corruption_of("jpeg:5"))
-    changed = corrupted.encode_prepared(np.stack([corrupted.prepare(p) for p in paths[24:]])).embedding
+    changed = CorruptedEncoder(encoder, corruption_of("jpeg:5")).encode_images(paths[24:]).embedding
     np.testing.assert_allclose(spoilt.test.read("embedding"), changed, atol=1e-6)
     plain = encoder.encode_images(paths).embedding
     np.testing.assert_allclose(spoilt.train.read("embedding"), plain[:24], atol=1e-6)

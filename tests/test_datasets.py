@@ -344,6 +344,7 @@ def test_prompts_of_a_clone_are_read_without_running_it(tmp_path):
 
 def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
     from fewshot_flair import Study, run_study
+    from fewshot_flair.report import write_report
 
     for side in ("train", "test"):
         rows = pd.read_csv(splits / "sstext-u" / f"FIVES_{side}.csv", dtype=str)
@@ -356,6 +357,8 @@ def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
         "manifest": str(tmp_path / "train.csv"),
         "test_on": str(tmp_path / "test.csv"),
         "images": str(tmp_path / "photographs"),
+        "source": "https://example.org/fives",
+        "licence": "CC BY 4.0",
     }
     study = Study.from_dict(
         {"name": "s", "adapters": ["zero-shot"], "shots": [1], "seeds": 1, "data": [data]}
@@ -370,6 +373,8 @@ def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
     ]
     assert (told.train.images, told.test.images) == (12, 12)
     assert told.known_set == "fives"
+    assert told.terms == ["FIVES: source: https://example.org/fives; licence: CC BY 4.0"]
+    assert "licence: CC BY 4.0" in write_report(results, folder=tmp_path / "out").read_text()
 
 
 def test_what_prepare_will_not_do(splits, tmp_path):

@@ -14,7 +14,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.choices import DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined, pool_of_tested
 from fewshot_flair.experiment.encoding import Encoding, opened
-from fewshot_flair.experiment.pretrained import known_set, pretrained_on
+from fewshot_flair.experiment.pretrained import known_set, pretrained_on, terms_of
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import Sources
 from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
@@ -121,6 +121,7 @@ def encode(
             text_digest=text_digest(None),
             skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
             remarks=sources.remarks + remarks,
+            terms=terms_of(data, train, test),
             folds=len(sources.folds),
             transductive=data.transductive,
         ),
@@ -179,6 +180,7 @@ def encode_test(
                 for s in dict.fromkeys([*test.skipped, *done.skipped])
             ],
             "remarks": said,
+            "terms": terms_of(data, test),
             "corruption": data.corruption or "",
         }
     )

@@ -90,6 +90,8 @@ class Provenance(_Record):
         all labelled rows.
     remarks : list of str
         What was merged, guessed or left out, in sentences.
+    terms : list of str
+        Source, licence and citation of its data sets, where they are known.
     """
 
     data: str
@@ -111,6 +113,7 @@ class Provenance(_Record):
     text_digest: str
     skipped: list[SkippedImage]
     remarks: list[str]
+    terms: list[str] = []
     folds: int = 0
     corruption: str = ""
     transductive: bool = False

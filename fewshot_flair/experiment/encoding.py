@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from fewshot_flair.bank import Extraction, FeatureBank
     from fewshot_flair.bank.local import LocalView
     from fewshot_flair.data import Manifest
-    from fewshot_flair.encoders.base import Encoder
+    from fewshot_flair.data.lookalikes import lookalike_key
+from fewshot_flair.encoders.base import Encoder
 
 __all__ = ["Encoding", "check_choice", "encode", "opened", "with_text"]
 
@@ -293,19 +294,20 @@ def _pool(sources: Sources, done: Extraction, bank: FeatureBank, test: Rows) -> 
     if not sources.pools:
         return None, []
     pool = joined([_rows(manifest, done, bank) for manifest in sources.pools])
-    tested, keys = set(test.patients), set(test.keys)
+    tested, keys = {lookalike_key(patient) for patient in test.patients}, set(test.keys)
     kept = [
         i
         for i, (patient, key) in enumerate(zip(pool.patients, pool.keys, strict=True))
-        if patient not in tested and key not in keys
+        if lookalike_key(patient) not in tested and key not in keys
     ]
     n, left = len(kept), len(pool) - len(kept)
     images = f"{counted(n, 'image')} without a label {agreeing(n, 'is', 'are')} the pool"
-    said = [f"{images}: adapters that can learn from {agreeing(n, 'it', 'them')}"]
+    said = [f"{images}: adapters that can learn from {agreeing(n, 'it', 'them')}"] if n else []
     if left:
+        are = agreeing(left, "is a test photograph", "are test photographs")
         said.append(
-            f"{counted(left, 'image')} without a label {agreeing(left, 'is', 'are')} of test patients and "
-            f"{agreeing(left, 'was', 'were')} left out of the pool"
+            f"{counted(left, 'image')} without a label {are}, or of a test patient, and "
+            f"{agreeing(left, 'was', 'were')} left out of the pool{'' if n else ', which is empty now'}"
         )
     return (pool.take(np.array(kept, dtype=np.int64)) if kept else None), said
 

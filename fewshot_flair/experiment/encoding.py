@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.data.lookalikes import lookalike_key
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.choices import DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined, pool_of_tested
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from fewshot_flair.bank import Extraction, FeatureBank
     from fewshot_flair.bank.local import LocalView
     from fewshot_flair.data import Manifest
-    from fewshot_flair.data.lookalikes import lookalike_key
 from fewshot_flair.encoders.base import Encoder
 
 __all__ = ["Encoding", "check_choice", "encode", "opened", "with_text"]

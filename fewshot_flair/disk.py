@@ -1,12 +1,27 @@
-"""Disks that are full: what is said of them names the path and the file system."""
+"""Files that cannot be read to their end, and disks that are full: errors that name the path."""
 
 from __future__ import annotations
 
 import errno
 import shutil
+import stat
+from io import FileIO
 from pathlib import Path
 
-__all__ = ["is_full", "told_of_full_disk"]
+__all__ = ["is_full", "open_file", "told_of_full_disk"]
+
+
+def open_file(path: Path) -> FileIO:
+    """Open a file for reading, without a buffer.
+
+    Raises
+    ------
+    OSError
+        Also where it is a pipe, a device or a socket, which may give no end, or nothing for ever.
+    """
+    if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a device or a socket and no file", str(path))
+    return path.open("rb", buffering=0)
 
 
 def is_full(error: OSError) -> bool:

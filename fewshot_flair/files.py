@@ -241,6 +241,15 @@ def _read(path: Path) -> bytes:
 
 def _loads(content: bytes, path: Path) -> Any:
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged or not JSON ({str(error)[:200]})") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The entries of an object; of a key that is there twice nobody can tell which is meant."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return entries

@@ -18,14 +18,14 @@ from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_s
 from fewshot_flair.experiment.pretrained import known_set, pretrained_on
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import FEATURES, Sources, holds_features
-from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
+from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes, unused
 from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     from fewshot_flair.bank import Extraction, FeatureBank
     from fewshot_flair.bank.local import LocalView
     from fewshot_flair.data import Manifest
-from fewshot_flair.encoders.base import Encoder
+    from fewshot_flair.encoders.base import Encoder
 
 __all__ = ["Encoding", "check_choice", "encode", "opened", "with_text"]
 
@@ -220,6 +220,12 @@ def with_text(clinic: Clinic, name: str, prompts: Prompts) -> Clinic:
         warnings.simplefilter("always", RuntimeWarning)
         text = text_prototypes(clinic.tower, clinic.train.bank, texts)
     doubts = [str(w.message) for w in warned if issubclass(w.category, RuntimeWarning)]
+    if others := unused(clinic.classes, prompts):
+        doubts.append(
+            f"prompts describe {', '.join(map(repr, others[:20]))}, which is no class here; not used"
+            if len(others) == 1
+            else f"prompts describe {', '.join(map(repr, others[:20]))}, which are no classes here; not used"
+        )
     told = clinic.provenance.model_copy(
         update={
             "prompts": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from matplotlib.text import Text
 from planted import named, results_of, study_of
 
 from fewshot_flair.experiment.published import unmet_needs
-from fewshot_flair.files import digest_of
+from fewshot_flair.files import FORMULA, digest_of
 from fewshot_flair.report.drawing import adapter_styles, new_axes, percent_axis
 from fewshot_flair.report.figures import block_figures, ranking_figure
 from fewshot_flair.report.page import write_report
@@ -294,6 +295,16 @@ def test_tables_say_their_metric_and_what_bold_is(planted_clinic, tmp_path):
     html = (tmp_path / "report.html").read_text()
     assert "stays below zero-shot" in html
     assert "everything is bold" in html
+
+
+def test_no_cell_of_a_table_beside_the_report_is_a_formula(planted_clinic, tmp_path):
+    labelled = {"kind": "dirichlet", "concentration": 10.0, "label": "=1+1"}
+    results_of(study_of(scenarios=["standard", labelled]), tmp_path, planted_clinic)
+    write_report(tmp_path)
+    with next((tmp_path / "tables").glob("*.csv")).open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert any(cell.startswith("'=1+1") for cell in cells)
+    assert not [cell for cell in cells if cell.startswith(FORMULA)]
 
 
 def answers_of(clinic, tmp_path, **changes):

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from fewshot_flair.cli import app
 from fewshot_flair.cli.parsing import split_names
+from fewshot_flair.errors import InputError
 
 
 @pytest.fixture
@@ -51,6 +52,10 @@ def refused(*words: object, **environment: str) -> str:
         (["--adapter", "coop:tower=3"], "tower comes from the encoder; leave tower= out"),
         (["--scenario", "reelistic"], "reelistic"),
         (["--classes", "keine"], "unknown label"),
+        (["--adapter", "lp,zero-shot"], "'lp,zero-shot' is not one adapter but 2; give each by itself"),
+        (["--cache", ""], "--cache is given nothing; is it a variable that is not set?"),
+        (["--images="], "--images is given nothing"),
+        (["--batch-size", "1000000000000"], "1<=x<=4096"),
     ],
 )
 def test_typing_errors_cost_no_encoding(clinic: Path, tmp_path: Path, options: list[str], said: str) -> None:
@@ -77,6 +82,12 @@ def test_class_names_with_a_comma_stand_in_quotes() -> None:
         "proliferativ",
     ]
     assert split_names(None) is None
+
+
+@pytest.mark.parametrize("text", ['"keine, schwere', "keine\nschwere", "keine,,schwere", "keine,"])
+def test_names_that_nobody_can_mean_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"cannot be read as names|an empty name"):
+        split_names(text)
 
 
 def test_a_table_from_excel_in_western_europe(clinic: Path, tmp_path: Path) -> None:

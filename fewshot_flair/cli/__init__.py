@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended."""
+MORE_MEMORY = "give a smaller --batch-size and fewer --workers where there are such, or less at once"
 
 app.command()(adapt.adapt)
 app.command()(predict.predict)
@@ -66,9 +68,13 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty(sys.argv[1:])
         app()
     except FewshotFlairError as error:
         _say(str(error))
+        sys.exit(2)
+    except MemoryError as error:
+        _say(f"there is not enough memory ({str(error)[:200] or 'no more is given'}); {MORE_MEMORY}")
         sys.exit(2)
     except BrokenPipeError:
         raise
@@ -88,6 +94,19 @@ def main() -> None:
                 "there\n"
             )
         raise
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise where a word is empty, as a variable that is not set leaves it: no option has a use for that."""
+    from fewshot_flair.errors import InputError
+
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        if equals and not value.strip():
+            where = (
+                f"{option} is given nothing" if option.startswith("-") else "a word of the command is empty"
+            )
+            raise InputError(f"{where}; is it a variable that is not set? write a value, or leave it out")
 
 
 def _say(text: str) -> None:

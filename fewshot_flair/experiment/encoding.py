@@ -145,6 +145,10 @@ def encode(
         check_classes(train.classes)
     else:
         check_sides(data.name, train.classes, sides["train"], sides["test"])
+    if done.damaged:
+        from fewshot_flair.bank.extraction import told_of_damage
+
+        remarks.append(told_of_damage(done.damaged))
     if how.train_copies:
         remarks.append(
             f"adapters are fitted on {how.train_copies} augmented copies of each photograph, not on it"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from fewshot_flair.disk import writing_to
 from fewshot_flair.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -66,17 +67,13 @@ def new_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """
     temporary = path.with_name(f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with temporary.open("wb") as file:
+        with writing_to(path), temporary.open("wb") as file:
             _try_lock(file)
             yield file
             file.flush()
             if sync:
                 os.fsync(file.fileno())
             temporary.replace(path)  # before the lock goes with the file's closing
-    except OSError as error:
-        if error.filename is None:  # a write that finds no room does not say where
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
     finally:
         temporary.unlink(missing_ok=True)
     if sync:

@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 from fewshot_flair.cli import app
 from fewshot_flair.cli.parsing import split_names
+from fewshot_flair.disk import writing_to
 from fewshot_flair.errors import InputError
+from fewshot_flair.report.files import replace_files
 
 
 @pytest.fixture
@@ -125,6 +127,25 @@ def test_what_the_file_system_refuses_is_said_in_a_sentence(clinic: Path, tmp_pa
     told = refused("bank", "export", bank, tmp_path / "no" / "x.npz")
     assert "No such file or directory" in told
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_told_with_the_file_whoever_writes_it() -> None:
+    with pytest.raises(OSError, match="No space left on device: 'here'"), writing_to(Path("here")):
+        with Path("/dev/full").open("wb") as file:
+            file.write(bytes(100_000))
+    with pytest.raises(OSError, match="No space left on device: 'here'"), writing_to(Path("here")):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(ValueError, match="no disk"), writing_to(Path("here")):
+        raise ValueError("no disk")
+
+
+def test_a_list_of_a_report_s_files_may_be_damaged(tmp_path: Path) -> None:
+    replace_files(tmp_path, {"figures/a.png": b"1"})
+    listed = tmp_path / "report-files.txt"
+    listed.write_bytes(b"figures/a.png\nfigures/b\0.png\n\xff\xfe\n../thesis.txt\n")
+    replace_files(tmp_path, {"tables/b.csv": b"2"})
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["b.csv", "report-files.txt"]
 
 
 def test_a_photograph_that_is_not_there_costs_the_others_nothing(clinic: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fewshot_flair.experiment.folder import folder_name
+from fewshot_flair.files import replace_file
 from fewshot_flair.report.drawing import encoded
 
 if TYPE_CHECKING:
@@ -23,16 +24,16 @@ def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Remove what an earlier report wrote beside itself, and write this one's files."""
     listed = folder / LIST
     if listed.is_file():
-        for line in listed.read_text(encoding="utf-8").splitlines():
+        for line in listed.read_text(encoding="utf-8", errors="replace").splitlines():
             path = folder / line
-            # a list that was edited removes nothing elsewhere
-            if path.parent in (folder / "figures", folder / "tables"):
+            # a list that was edited, or damaged, removes nothing elsewhere
+            if path.parent in (folder / "figures", folder / "tables") and path.name.isprintable():
                 path.unlink(missing_ok=True)
     # first the list, so that a report that is killed leaves nothing that the next does not know
-    listed.write_text("".join(f"{name}\n" for name in sorted(files)), encoding="utf-8")
+    replace_file(listed, ["".join(f"{name}\n" for name in sorted(files)).encode()], sync=False)
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content)
+        replace_file(folder / name, [content], sync=False)
 
 
 class Picture(NamedTuple):

@@ -131,9 +131,9 @@ def test_what_the_file_system_refuses_is_said_in_a_sentence(clinic: Path, tmp_pa
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_is_told_with_the_file_whoever_writes_it() -> None:
+    full = Path("/dev/full")
     with pytest.raises(OSError, match="No space left on device: 'here'"), writing_to(Path("here")):
-        with Path("/dev/full").open("wb") as file:
-            file.write(bytes(100_000))
+        full.write_bytes(bytes(100_000))
     with pytest.raises(OSError, match="No space left on device: 'here'"), writing_to(Path("here")):
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
     with pytest.raises(ValueError, match="no disk"), writing_to(Path("here")):

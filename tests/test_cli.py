@@ -436,3 +436,10 @@ def test_tables_of_sets_say_of_which_data_and_scenario_they_are(planted_clinic, 
         f"conformal sets, {scenario}, 2 shots, mean over the draws (conformal.csv)"
         for scenario in ("standard", "realistic")
     ]
+
+
+def test_help_flows_and_keeps_its_brackets():
+    helped = run("study", "--help", COLUMNS="80").stdout
+    assert "under [[data]]." in helped
+    line = next(line.rstrip() for line in helped.splitlines() if "it is the same" in line)
+    assert len(line) > 60  # no line ends where the source's does

@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of a command's module, so that ``--
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -57,6 +58,25 @@ app.command()(list_adapters.adapters)
 app.command()(list_encoders.encoders)
 app.add_typer(data.app)
 app.add_typer(bank.app)
+
+
+def _flow_help() -> None:
+    """Let each paragraph of the commands' help flow, and keep its brackets.
+
+    Typer would break lines where the source's end, and take ``[[data]]`` for markup.
+    """
+    from rich.markup import escape
+
+    for group in (app, data.app, bank.app):
+        for command in group.registered_commands:
+            paragraphs = inspect.cleandoc(command.help or inspect.getdoc(command.callback) or "").split(
+                "\n\n"
+            )
+            flowing = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
+            command.help = escape(flowing.replace("``", "`"))
+
+
+_flow_help()
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from fewshot_flair.cli import app
 from fewshot_flair.cli.parsing import split_names
 from fewshot_flair.disk import writing_to
 from fewshot_flair.errors import InputError
-from fewshot_flair.report.files import replace_files
+from fewshot_flair.report.files import free_name, replace_files
 
 
 @pytest.fixture
@@ -138,6 +138,15 @@ def test_a_full_disk_is_told_with_the_file_whoever_writes_it() -> None:
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
     with pytest.raises(ValueError, match="no disk"), writing_to(Path("here")):
         raise ValueError("no disk")
+
+
+def test_two_labels_never_share_a_file_on_any_disk() -> None:
+    files: dict[str, bytes] = {}
+    for label in ("set a", "set-a", "Set A", "set b"):
+        files[f"tables/{free_name(label, 'tables', files)}.csv"] = b""
+    assert len({name.casefold() for name in files}) == 4
+    assert "tables/set-a.csv" in files
+    assert "tables/set-b.csv" in files
 
 
 def test_a_list_of_a_report_s_files_may_be_damaged(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fewshot_flair.experiment.folder import folder_name
-from fewshot_flair.files import replace_file
+from fewshot_flair.files import replace_file, sha256
 from fewshot_flair.report.drawing import encoded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "kept_figure", "replace_files"]
+__all__ = ["Picture", "free_name", "kept_figure", "replace_files"]
 
 LIST = "report-files.txt"
 """Names the files that a report wrote beside itself, so that the next one removes them and nothing else."""
@@ -53,9 +53,21 @@ class Picture(NamedTuple):
     width: int
 
 
+def free_name(label: str, folder: str, files: Mapping[str, bytes]) -> str:
+    """A label as the name of a file in a folder (see `folder_name`), with a digest where another file has that name.
+
+    Names that differ only in case are one, as they are on the disks of Windows and macOS.
+    """
+    name = folder_name(label)
+    taken = {place.rpartition(".")[0].casefold() for place in files}
+    if f"{folder}/{name}".casefold() in taken:
+        name = f"{name}-{sha256(label.encode(errors='surrogatepass'))[:8]}"
+    return name
+
+
 def kept_figure(figure: Figure, files: dict[str, bytes], name: str, caption: str) -> Picture:
     """Keep as PNG and SVG, and give what the page shows."""
-    name = folder_name(name)
+    name = free_name(name, "figures", files)
     for kind in ("png", "svg"):
         files[f"figures/{name}.{kind}"] = encoded(figure, kind)
         figure.set_layout_engine("none")  # its place is found once for both

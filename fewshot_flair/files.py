@@ -114,9 +114,11 @@ def sync_folder(folder: Path) -> None:
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     """The text of a TOML file and what it says; InputError where it is not TOML."""
     try:
-        text = _read(path).decode("utf-8")
+        text = _read(path).decode("utf-8-sig")  # some editors put a mark first
         return text, tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not TOML: {error}; save it as UTF-8") from error
+    except ValueError as error:  # also of numbers with thousands of digits
         raise InputError(f"{path}: not TOML: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: brackets are nested too deep; no such file needs that") from error

@@ -20,6 +20,7 @@ from fewshot_flair.cli import app
 from fewshot_flair.cli.parsing import split_names
 from fewshot_flair.disk import writing_to
 from fewshot_flair.errors import InputError
+from fewshot_flair.files import read_toml
 from fewshot_flair.report.files import free_name, replace_files
 
 
@@ -138,6 +139,21 @@ def test_a_full_disk_is_told_with_the_file_whoever_writes_it() -> None:
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
     with pytest.raises(ValueError, match="no disk"), writing_to(Path("here")):
         raise ValueError("no disk")
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"x = " + b"9" * 5000, "not TOML"),
+        ("x = 1".encode("utf-16"), "save it as UTF-8"),
+    ],
+)
+def test_what_is_no_toml_is_said(tmp_path: Path, raw: bytes, said: str) -> None:
+    (tmp_path / "x.toml").write_bytes(raw)
+    with pytest.raises(InputError, match=said):
+        read_toml(tmp_path / "x.toml")
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfx = 1")
+    assert read_toml(tmp_path / "x.toml")[1] == {"x": 1}
 
 
 def test_two_labels_never_share_a_file_on_any_disk() -> None:

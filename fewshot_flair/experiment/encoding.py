@@ -333,6 +333,7 @@ def _only(data: DataSet, rows: Rows, side: str, wanted: list[str] | None) -> Row
         return rows
     keep = np.flatnonzero(np.isin(rows.clinics, wanted))
     if not len(keep):
-        known = ", ".join(sorted(set(rows.clinics)))
-        raise InputError(f"{data.name}: no {side} row of clinic {', '.join(wanted)}; there are {known}")
+        known = ", ".join(sorted(set(rows.clinics) - {""}))
+        there = f"there are {known}" if known else "no row names its clinic (a column clinic)"
+        raise InputError(f"{data.name}: no {side} row of clinic {', '.join(wanted)}; {there}")
     return rows.take(keep)

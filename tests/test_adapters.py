@@ -241,6 +241,9 @@ def test_columns_of_a_pool_without_text():
         ("clip-adapter", {"random_state": -1}, "random_state is -1; give a whole number"),
         ("clip-adapter", {"random_state": 0.5}, r"random_state is 0\.5; give a whole number"),
         ("lp-ldam", {"max_margin": "x"}, "max_margin is 'x'; give a finite number"),
+        ("logistic", {"max_steps": 0}, "max_steps is 0; give a whole number of at least 1"),
+        ("stata", {"rounds": 0.5}, r"rounds is 0\.5; give a whole number of at least 1"),
+        ("zlap", {"k": 1.5}, r"k is 1\.5; give a whole number"),
         ("ss", {"logit_scale": 1000}, "logit_scale is 1000; give a finite number below 50"),
     ],
 )

@@ -20,6 +20,7 @@ from fewshot_flair.text.prototypes import TextPrototypes
 __all__ = [
     "Labels",
     "check_choice",
+    "check_count",
     "check_features",
     "check_number",
     "check_random_state",
@@ -231,6 +232,14 @@ def check_number(
             else f" below {below:g}"
         )
         raise InputError(f"{name}: {parameter} is {repr(value)[:40]}; give a finite number{bound}{most}")
+
+
+def check_count(name: str, parameter: str, value: Any, least: int = 1) -> None:
+    """Raise InputError where a parameter is no whole number of at least `least`."""
+    if not (isinstance(value, int | np.integer) and least <= value < LARGEST):
+        raise InputError(
+            f"{name}: {parameter} is {repr(value)[:40]}; give a whole number of at least {least}"
+        )
 
 
 def check_random_state(name: str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from fewshot_flair.experiment.published import unmet_needs
 from fewshot_flair.files import FORMULA, digest_of
 from fewshot_flair.report.drawing import adapter_styles, new_axes, percent_axis
 from fewshot_flair.report.figures import block_figures, ranking_figure
+from fewshot_flair.report.files import kept_figure
 from fewshot_flair.report.page import write_report
 from fewshot_flair.report.plots import confusion_figure, curves_figure, recall_figure
 from fewshot_flair.report.sections.questions import reviewers_questions
@@ -305,6 +307,17 @@ def test_no_cell_of_a_table_beside_the_report_is_a_formula(planted_clinic, tmp_p
         cells = [cell for row in csv.reader(file) for cell in row]
     assert any(cell.startswith("'=1+1") for cell in cells)
     assert not [cell for cell in cells if cell.startswith(FORMULA)]
+
+
+def test_letters_that_the_pictures_font_has_not_are_said(tmp_path):
+    figure, axes = new_axes((3, 2))
+    axes.set_title("Grad é Ж 白内障")
+    files = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = kept_figure(figure, files, "x", "A title.")
+    assert picture.caption.startswith("A title. The picture's font has no letters 白内障, which are boxes")
+    assert set(files) == {"figures/x.png", "figures/x.svg"}
 
 
 def answers_of(clinic, tmp_path, **changes):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.files import replace_file, sha256
-from fewshot_flair.report.drawing import encoded
+from fewshot_flair.report.drawing import encoded, lacking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,5 +71,10 @@ def kept_figure(figure: Figure, files: dict[str, bytes], name: str, caption: str
     for kind in ("png", "svg"):
         files[f"figures/{name}.{kind}"] = encoded(figure, kind)
         figure.set_layout_engine("none")  # its place is found once for both
+    if letters := lacking(figure):
+        caption += (
+            f" The picture's font has no letters {letters[:20]}, which are boxes in it: name the classes in Latin, "
+            "Greek or Cyrillic letters for pictures."
+        )
     uri = "data:image/svg+xml;base64," + base64.b64encode(files[f"figures/{name}.svg"]).decode()
     return Picture(uri, caption, round(96 * figure.get_figwidth()))

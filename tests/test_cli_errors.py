@@ -58,7 +58,7 @@ def refused(*words: object, **environment: str) -> str:
         (["--adapter", "lp,zero-shot"], "'lp,zero-shot' is not one adapter but 2; give each by itself"),
         (["--cache", ""], "--cache is given nothing; is it a variable that is not set?"),
         (["--images="], "--images is given nothing"),
-        (["--batch-size", "1000000000000"], "1<=x<=4096"),
+        (["--batch-size", "1000000000000"], "Invalid value for '--batch-size'"),
     ],
 )
 def test_typing_errors_cost_no_encoding(clinic: Path, tmp_path: Path, options: list[str], said: str) -> None:

@@ -19,7 +19,7 @@ from fewshot_flair.datasets.register import recognised
 from fewshot_flair.episodes import create_scenario
 from fewshot_flair.episodes.folds import flair_folds
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.text.prompts import described, read_prompts
+from fewshot_flair.text.prompts import described, read_prompts, unused
 
 FIXTURE = SPLITS.parents[1] / "spec" / "flair_folds.npz"
 
@@ -340,6 +340,27 @@ def test_prompts_of_a_clone_are_read_without_running_it(tmp_path):
     )
     with pytest.raises(InputError, match=r"several dictionaries.*two\.py"):
         fundus_prompts(tmp_path / "clone")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": ["x"], "a": ["y"]}', "'a' is there twice"),
+        ('{"a": ["x"], "A": ["y"]}', "'a' and 'A' read alike"),
+        ('{"a": ["\\ud800"]}', "a character that cannot be shown"),
+        ('{"a": ["\\u001b[2J"]}', "a character that cannot be shown"),
+        ('{"a": [" "]}', "one or more descriptions"),
+    ],
+)
+def test_doubtful_descriptions_are_refused(tmp_path, text, said):
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_prompts("p.json", tmp_path)
+
+
+def test_descriptions_of_no_class_are_named():
+    assert unused(["mild dr"], {"Mild DR": ["a"], "glaucoma": ["b"]}) == ["glaucoma"]
+    assert unused(["mild dr"], "expert") == []
 
 
 def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fewshot_flair.datasets.register import KnownSet, get_set, recognised
@@ -52,5 +53,5 @@ def terms_of(data: DataSet, *manifests: Manifest) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def _terms(title: str, about: dict[str, str | None]) -> str:
+def _terms(title: str, about: Mapping[str, str | None]) -> str:
     return f"{title}: " + "; ".join(f"{word}: {text}" for word, text in about.items() if text)

@@ -36,14 +36,17 @@ class Strict(BaseModel):
         return cls.from_dict(entries | {"folder": path.resolve().parent, "text": text}, str(path))
 
     @classmethod
-    def from_dict(cls, entries: dict[str, Any], where: str = "") -> Self:
-        """Check entries as a TOML file would hold them; InputError names every one that is wrong."""
+    def from_dict(cls, entries: dict[str, Any], where: str = "", *, options: bool = False) -> Self:
+        """Check entries as a TOML file would hold them; InputError names every one that is wrong.
+
+        With `options` they were made of a command's, and are named so.
+        """
         where = where or cls.__name__.casefold()
         try:
             return cls(**entries)
         except ValidationError as error:
             lines = [
-                f"{'.'.join(str(part) for part in found['loc']) or cls.__name__.casefold()}: "
+                _place(found["loc"], options, cls.__name__.casefold())
                 + found["msg"].removeprefix("Value error, ")
                 for found in error.errors(include_url=False, include_input=False)
             ]
@@ -51,3 +54,22 @@ class Strict(BaseModel):
             raise InputError(f"{where}: " + "; ".join(shown)) from error
         except TypeError as error:  # a key that no keyword can be
             raise InputError(f"{where}: {error}") from error
+
+
+OPTIONS = {
+    "adapters": "adapter",
+    "scenarios": "scenario",
+    "methods": "method",
+    "encoders": "encoder",
+    "manifest": "data",
+    "tests": "test-on",
+}
+"""Options whose entries have another name."""
+
+
+def _place(loc: Sequence[int | str], options: bool, whole: str) -> str:
+    """Where in a file an entry is, or the option that it was made of, and a colon."""
+    words = [part for part in loc if isinstance(part, str) and part != "name"]
+    if not options:
+        return f"{'.'.join(map(str, loc)) or whole}: "
+    return f"--{OPTIONS.get(words[-1], words[-1]).replace('_', '-')}: " if words else ""

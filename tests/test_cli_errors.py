@@ -59,6 +59,7 @@ def refused(*words: object, **environment: str) -> str:
         (["--cache", ""], "--cache is given nothing; is it a variable that is not set?"),
         (["--images="], "--images is given nothing"),
         (["--batch-size", "1000000000000"], "Invalid value for '--batch-size'"),
+        (["--alpha", "2"], "--alpha: Input should be less than 1"),
     ],
 )
 def test_typing_errors_cost_no_encoding(clinic: Path, tmp_path: Path, options: list[str], said: str) -> None:

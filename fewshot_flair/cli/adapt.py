@@ -156,6 +156,7 @@ def adapt(
             "decision": decision,
         },
         "adapt",
+        options=True,
     )
     console = terminal.console(quiet=as_json)
     with Shown(console) as steps:

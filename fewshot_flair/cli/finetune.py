@@ -160,6 +160,7 @@ def finetune(
             "save_networks": save,
         },
         "finetune",
+        options=True,
     )  # fmt: skip
     out = out or Path("runs") / folder_name(f"finetune {name} {chosen} {shots}")
     console = terminal.console()

@@ -17,6 +17,7 @@ from fewshot_flair.experiment.design import Study
 from fewshot_flair.experiment.draws import check_draws, sampler_of
 from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
+from fewshot_flair.experiment.frequencies import frequencies_of, recall_by_frequency, with_frequencies
 from fewshot_flair.experiment.grid import with_all_shots
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
@@ -168,10 +169,13 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
             if study.save:
                 check_decision(study.decision, read.train.classes)
     prompts = {name: read_prompts(name, study.folder) for name in study.prompts}
+    # of adapters that are saved for use nobody asks this
+    counts = {} if study.save else {each.name: frequencies_of(each, study.folder) for each in study.encoders}
     clinics: dict[ClinicKey, Clinic] = {}
     for choice in study.encoders:
         for data in study.data:
             clinic = _encoded(study, data, choice, sources[data.name], how, told)
+            clinic = with_frequencies(clinic, counts.get(choice.name))
             for name, texts in prompts.items():
                 clinics[data.name, choice.name, name] = with_text(clinic, name, texts)
             told.clinic(next(reversed(clinics.values())))
@@ -269,6 +273,8 @@ def _kept(
         "fit_seconds.csv": with_all_shots(seconds),
         "splits.csv": splits_table(clinics.values()),
     }
+    if len(frequencies := recall_by_frequency(results)):
+        tables["recall_by_frequency.csv"] = with_all_shots(frequencies)
     if sets := [cell.names | row for cell in results.cells for row in cell.sets]:
         tables["conformal.csv"] = with_all_shots(pd.DataFrame(sets))
     record = results.record

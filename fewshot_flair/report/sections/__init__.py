@@ -11,6 +11,7 @@ from fewshot_flair.report.sections import (
     calibration,
     data,
     drawn_patients,
+    frequencies,
     head,
     operating,
     patients,
@@ -29,5 +30,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, operating, referral, calibration, patients, sets, tables, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, operating, referral, calibration, patients, sets, tables, drawn_patients, calibrated, ranking, frequencies, published, data, skipped, questions, repeat,
 )  # fmt: skip

@@ -71,9 +71,7 @@ def spearman_with_interval(
         return _weighted_correlation(_ranks(first, weights), _ranks(second, weights), weights)
 
     value = float(correlation(np.ones((1, len(first))))[0])
-    low, high = weighted_bootstrap(
-        correlation, groups, resamples=resamples, confidence=confidence, seed=seed
-    )
+    low, high = weighted_bootstrap(correlation, groups, resamples=resamples, confidence=confidence, seed=seed)
     return Estimate(round(value, 12), low, high, method)
 
 
@@ -92,6 +90,4 @@ def _weighted_correlation(
     a, b = (part - (weights * part).sum(axis=1, keepdims=True) / total for part in (a, b))
     spread = (weights * a * a).sum(axis=1) * (weights * b * b).sum(axis=1)
     together = (weights * a * b).sum(axis=1)
-    return np.divide(
-        together, np.sqrt(spread), out=np.full(len(weights), np.nan), where=spread > 1e-12
-    )
+    return np.divide(together, np.sqrt(spread), out=np.full(len(weights), np.nan), where=spread > 1e-12)

@@ -53,8 +53,8 @@ class ConceptCounts(dict[str, int]):
         found = [concept for concept in self if category_of(concept) == category]
         if len(found) > 1:
             raise InputError(
-                f"{self.path}: {' and '.join(map(repr, found))} are all {category!r}, which class {name!r} is; put them "
-                "together in one row, as a photograph may be counted in each"
+                f"{self.path}: {' and '.join(map(repr, found))} are all {category!r}, which class {name!r} is; put "
+                "them together in one row, as a photograph may be counted in each"
             )
         return found[0] if found else None
 
@@ -151,7 +151,9 @@ def with_frequencies(clinic: Clinic, counts: ConceptCounts | str | None) -> Clin
     made = clinic.provenance
     remarks, found = [counts] if isinstance(counts, str) else [], None
     if not isinstance(counts, str):
-        concepts = {name: concept for name in clinic.classes if (concept := counts.of_class(name)) is not None}
+        concepts = {
+            name: concept for name in clinic.classes if (concept := counts.of_class(name)) is not None
+        }
         found = Frequencies(
             path=str(counts.path),
             sha256=counts.digest,
@@ -181,8 +183,8 @@ def recall_by_frequency(results: StudyResults) -> pd.DataFrame:
     -------
     DataFrame
         A row a cell and class: `grid.SETTING`, ``adapter``, ``class``, ``concept``, ``photographs`` (of pre-training),
-        ``test_images`` (a draw), ``recall`` (mean over the draws; NaN without a test image) and ``draws``. Empty where no
-        encoder's frequencies are known.
+        ``test_images`` (a draw), ``recall`` (mean over the draws; NaN without a test image) and ``draws``. Empty where
+        no encoder's frequencies are known.
     """
     import pandas as pd
 

@@ -46,7 +46,9 @@ def render(folder: Path, concepts: Sequence[str], sides: dict[str, int], seed: i
     ]
     for side in sides:
         (folder / side).mkdir(exist_ok=True)
-    missing = [(folder / name, concept, key) for name, concept, _, _, key in rows if not (folder / name).exists()]
+    missing = [
+        (folder / name, concept, key) for name, concept, _, _, key in rows if not (folder / name).exists()
+    ]
     parts = [missing[i : i + A_JOB] for i in range(0, len(missing), A_JOB)]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         list(pool.map(_render_part, parts))

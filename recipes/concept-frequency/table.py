@@ -14,10 +14,25 @@ import numpy as np
 import pandas as pd
 from design import Effect, doubling_effect
 
-from fewshot_flair.report.drawing import COLOURS, GREY, legend_above, new_figure, note, percent_axis, save, set_title
+from fewshot_flair.report.drawing import (
+    COLOURS,
+    GREY,
+    legend_above,
+    new_figure,
+    note,
+    percent_axis,
+    save,
+    set_title,
+)
 
 HERE = Path(__file__).parent
-FIGURES = {"recall": "recall", "precision": "precision", "f1": "F1", "auroc": "AUROC", "answered": "share of answers"}
+FIGURES = {
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "answered": "share of answers",
+}
 """All shares; of one concept against the rest."""
 
 
@@ -47,13 +62,15 @@ def tables(cells: pd.DataFrame) -> str:
         texts = [f"{e.slope:+.1f} ({e.low:+.1f} to {e.high:+.1f}; p {p_text(e.p)})" for e in effects]
         lines.append(f"| {title} | {' | '.join(texts)} |\n")
     lines.append(
-        "\nOf each: mean slope, 95 % interval over the concepts, and p of the randomisation test. Below: means over concepts.\n\n"
+        "\nMean slope, 95 % interval over concepts, and p of the randomisation test. Below: means over concepts.\n\n"
     )
     pairs = [(name, figure) for name in found for figure in ("recall", "auroc")]
     heads = " | ".join(f"{name}: {FIGURES[figure]}" for name, figure in pairs)
     lines.append(f"| photographs | {heads} |\n| ---: |{' ---: |' * len(pairs)}\n")
     for count in sorted(cells["photographs"].unique()):
-        means = [found[name].loc[found[name]["photographs"] == count, figure].mean() for name, figure in pairs]
+        means = [
+            found[name].loc[found[name]["photographs"] == count, figure].mean() for name, figure in pairs
+        ]
         lines.append(f"| {count} | {' | '.join(f'{100 * mean:.1f}' for mean in means)} |\n")
     lines.append(f"\n| recall, percentage points by doubling {head}| --- |{' ---: |' * len(found)}\n")
     slopes = [effect(own, "recall").by_concept for own in found.values()]
@@ -78,7 +95,9 @@ def draw(cells: pd.DataFrame, path: Path) -> None:
             wide = own.pivot(index="photographs", columns="concept", values=key)
             panel.plot(wide.index, wide, color=colours[name], linewidth=0.6, alpha=0.45)
             label = f"{name} ({slope_text(effect(own, key))})"
-            panel.plot(wide.index, wide.mean(axis=1), color=colours[name], linewidth=2.4, marker="o", label=label)
+            panel.plot(
+                wide.index, wide.mean(axis=1), color=colours[name], linewidth=2.4, marker="o", label=label
+            )
         ticks = np.unique(cells["photographs"])
         panel.set_xscale("log", base=2)
         panel.set_xticks(ticks, [str(n) for n in ticks])

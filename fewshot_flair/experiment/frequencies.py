@@ -19,7 +19,7 @@ from fewshot_flair.experiment.provenance import Frequencies
 from fewshot_flair.experiment.results import StudyResults
 from fewshot_flair.files import sha256
 from fewshot_flair.text.knowledge import category_of
-from fewshot_flair.words import counted
+from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,25 +38,12 @@ class ConceptCounts(dict[str, int]):
     digest: str
 
     def of_class(self, name: str) -> str | None:
-        """The concept of a class: of the same name, else of the same category of the dictionary; None without one.
-
-        Raises
-        ------
-        InputError
-            If several concepts are that category by other spellings.
-        """
+        """The concept of a class: of the same name, else of the same category of the dictionary; None without one."""
         if name in self:
             return name
-        category = category_of(name)
-        if category is None or category in self:
-            return category
-        found = [concept for concept in self if category_of(concept) == category]
-        if len(found) > 1:
-            raise InputError(
-                f"{self.path}: {' and '.join(map(repr, found))} are all {category!r}, which class {name!r} is; put "
-                "them together in one row, as a photograph may be counted in each"
-            )
-        return found[0] if found else None
+        if (category := category_of(name)) is None:
+            return None
+        return next((concept for concept in self if category_of(concept) == category), None)
 
 
 def read_frequencies(path: str | Path) -> ConceptCounts:
@@ -106,6 +93,11 @@ def read_frequencies(path: str | Path) -> ConceptCounts:
             )
         if concept in counts:
             raise InputError(f"{path}, row {number}: {concept!r} is there twice; leave one row of it")
+        if (other := counts.of_class(concept)) is not None:
+            raise InputError(
+                f"{path}, row {number}: {concept!r} and {other!r} are one category ({category_of(concept)}); put them "
+                "together in one row, as a photograph may be counted in each"
+            )
         counts[concept] = int(photographs)
     if not counts:
         raise InputError(f"{path} has no row; {wanted}")
@@ -144,35 +136,42 @@ def frequencies_of(choice: EncoderChoice, folder: Path) -> ConceptCounts | str |
         return f"pre-training frequencies of {choice.name} are left out: {error}"
 
 
-def with_frequencies(clinic: Clinic, counts: ConceptCounts | str | None) -> Clinic:
-    """The same clinic whose provenance says how often its encoder's pre-training met each class, and of which not."""
+def with_frequencies(clinic: Clinic, encoder: str, counts: ConceptCounts | str | None) -> Clinic:
+    """The same clinic whose provenance says how often its encoder's pre-training met each class, and of which not.
+
+    Parameters
+    ----------
+    encoder : str
+        What the study calls it.
+    """
     if counts is None:
         return clinic
     made = clinic.provenance
-    remarks, found = [counts] if isinstance(counts, str) else [], None
-    if not isinstance(counts, str):
-        concepts = {
-            name: concept for name in clinic.classes if (concept := counts.of_class(name)) is not None
-        }
-        found = Frequencies(
-            path=str(counts.path),
-            sha256=counts.digest,
-            concepts=concepts,
-            photographs={name: counts.get(concept, 0) for name, concept in concepts.items()},
-        )
-        remarks = _unknown(clinic.classes, found, made.encoder.name)
-    told = made.model_copy(update={"frequencies": found, "remarks": [*made.remarks, *remarks]})
+    if isinstance(counts, str):
+        return replace(clinic, provenance=made.model_copy(update={"remarks": [*made.remarks, counts]}))
+    concepts = {name: found for name in clinic.classes if (found := counts.of_class(name)) is not None}
+    frequencies = Frequencies(
+        encoder=encoder,
+        path=str(counts.path),
+        sha256=counts.digest,
+        concepts=concepts,
+        photographs={name: counts[found] for name, found in concepts.items()},
+    )
+    remarks = [
+        *made.remarks,
+        *_unknown([name for name in clinic.classes if name not in concepts], frequencies),
+    ]
+    told = made.model_copy(update={"frequencies": frequencies, "remarks": remarks})
     return replace(clinic, provenance=told)
 
 
-def _unknown(classes: Sequence[str], found: Frequencies, encoder: str) -> list[str]:
-    unknown = [name for name in classes if name not in found.concepts]
-    if not unknown:
+def _unknown(classes: Sequence[str], found: Frequencies) -> list[str]:
+    if not classes:
         return []
+    them = agreeing(len(classes), "it", "them")
     return [
-        f"{found.path} has no count of {', '.join(unknown)}: how often the pre-training of {encoder} met "
-        f"{'it' if len(unknown) == 1 else 'them'} is unknown (not 0), and figures of recall by frequency leave "
-        f"{'it' if len(unknown) == 1 else 'them'} out"
+        f"{found.path} has no count of {', '.join(classes)}: how often the pre-training of {found.encoder} met {them} "
+        f"is unknown (not 0), and figures of recall by frequency leave {them} out"
     ]
 
 
@@ -189,7 +188,7 @@ def recall_by_frequency(results: StudyResults) -> pd.DataFrame:
     import pandas as pd
 
     known: Mapping[tuple[str, str], Frequencies] = {
-        (made.data, made.encoder.name): made.frequencies
+        (made.data, made.frequencies.encoder): made.frequencies
         for made in results.record.clinics
         if made.frequencies is not None
     }

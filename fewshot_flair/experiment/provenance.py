@@ -53,6 +53,8 @@ class Frequencies(_Record):
 
     Attributes
     ----------
+    encoder : str
+        What the study calls it.
     path : str
         The table that says so.
     sha256 : str
@@ -63,6 +65,7 @@ class Frequencies(_Record):
         Of each of those classes.
     """
 
+    encoder: str
     path: str
     sha256: str
     concepts: dict[str, str]

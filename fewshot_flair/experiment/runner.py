@@ -175,7 +175,7 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
     for choice in study.encoders:
         for data in study.data:
             clinic = _encoded(study, data, choice, sources[data.name], how, told)
-            clinic = with_frequencies(clinic, counts.get(choice.name))
+            clinic = with_frequencies(clinic, choice.name, counts.get(choice.name))
             for name, texts in prompts.items():
                 clinics[data.name, choice.name, name] = with_text(clinic, name, texts)
             told.clinic(next(reversed(clinics.values())))

@@ -92,11 +92,13 @@ def _row(adapter: str, own: pd.DataFrame) -> list[str]:
 def _source(context: Context, table: pd.DataFrame) -> str:
     """Where the counts come from, and which classes have none or were not tested."""
     data, encoder = table["data"].iloc[0], table["encoder"].iloc[0]
-    made = next(c for c in context.record.clinics if (c.data, c.encoder.name) == (data, encoder))
-    assert made.frequencies is not None
-    classes = made.test.counts or made.train.counts
-    sentences = [f"Counts: {made.frequencies.path}."]
-    if unknown := [name for name in classes if name not in made.frequencies.concepts]:
+    made, found = next(
+        (each, each.frequencies)
+        for each in context.record.clinics
+        if each.frequencies is not None and (each.data, each.frequencies.encoder) == (data, encoder)
+    )
+    sentences = [f"Counts: {found.path}."]
+    if unknown := [name for name in made.test.counts if name not in found.concepts]:
         sentences.append(f"Without a count, and left out (not taken for 0): {', '.join(unknown)}.")
     if untested := sorted(set(table.loc[table["recall"].isna(), "class"])):
         sentences.append(f"Without a test photograph: {', '.join(untested)}.")

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from planted import named, results_of, study_of
 from scipy.stats import spearmanr
 
-from fewshot_flair.encoders.catalogue import MINI
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.evaluation import spearman_with_interval
 from fewshot_flair.evaluation.intervals import weighted_bootstrap
 from fewshot_flair.experiment.choices import EncoderChoice
 from fewshot_flair.experiment.design import Study
-from fewshot_flair.experiment.frequencies import frequencies_of, read_frequencies
+from fewshot_flair.experiment.frequencies import (
+    frequencies_of,
+    read_frequencies,
+    recall_by_frequency,
+    with_frequencies,
+)
 from fewshot_flair.experiment.runner import run_study
+from fewshot_flair.report.context import Context
 from fewshot_flair.report.drawing import adapter_styles
 from fewshot_flair.report.frequency_figure import frequency_figure
 from fewshot_flair.report.page import write_report
+from fewshot_flair.report.sections import frequencies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "concept-frequency"))
 import design
@@ -166,15 +172,29 @@ def test_the_report_has_the_test_and_the_picture(ran):
     assert len(list((out / "figures").glob("recall-by-frequency*.png"))) == 1
 
 
-def test_an_encoder_of_unknown_frequencies_has_neither_table_nor_section(ran, tmp_path):
-    out, _ = ran
-    model = tmp_path / "mini"
-    shutil.copytree(MINI, model, ignore=shutil.ignore_patterns("frequencies.csv"))
-    study = Study.read(out.parent / "study.toml").changed(encoders=[str(model)], shots=[1])
-    results = run_study(study, tmp_path / "out", cache=out.parent / "cache")
-    assert not (tmp_path / "out" / "recall_by_frequency.csv").exists()
-    page = write_report(results, folder=tmp_path / "out").read_text()
-    assert "Recall by pre-training frequency" not in page
+def test_a_setting_has_a_picture_where_frequencies_are_known_and_none_where_not(planted_clinic, tmp_path):
+    (tmp_path / "f.csv").write_text("concept,photographs\nnone,9\nmild,5\nmoderate,2\n")
+    known, unknown, spoilt = (
+        with_frequencies(named(planted_clinic, name), "mini", counts)
+        for name, counts in (
+            ("known", read_frequencies(tmp_path / "f.csv")),
+            ("unknown", None),
+            ("spoilt", "left out: no table"),
+        )
+    )
+    assert "left out: no table" in spoilt.provenance.remarks
+    few = {"adapters": ["zero-shot", "ss"], "shots": [1, 2]}
+    results = results_of(study_of("known", "unknown", **few), tmp_path, known, unknown)
+    assert set(recall_by_frequency(results)["data"]) == {"known"}
+    context = Context.of(results, "balanced_accuracy")
+    (setting,) = frequencies.content(context)["settings"]
+    assert setting["title"] == "known, standard, 2 shots"
+    assert "not taken for 0): severe, proliferative." in setting["source"]
+    assert [row[0] for row in setting["rows"]] == ["zero-shot", "ss"]
+    assert {row[-1] for row in setting["rows"]} == {"3"}
+    assert "figures/recall-by-frequency-known-standard-2-shots.png" in context.files
+    alone = Context.of(results_of(study_of("unknown", **few), tmp_path, unknown), "balanced_accuracy")
+    assert frequencies.content(alone) is None
 
 
 def test_what_was_never_met_stands_left_of_a_line():

@@ -55,12 +55,12 @@ def main() -> None:
     with ThreadPoolExecutor(options.processes) as pool:
         list(pool.map(pretrain, folders))
     print(f"and models: {time.perf_counter() - began:.0f} s", flush=True)
-    rows = [
-        {"model": m, "concept": name, "photographs": LADDER[square[m, c]], **row}
-        for m, folder in enumerate(folders)
-        for c, name in enumerate(CONCEPTS)
-        for row in measure(folder / "flair", photographs, CONCEPTS)[name]
-    ]
+    rows = []
+    for m, folder in enumerate(folders):
+        measured = measure(folder / "flair", photographs, CONCEPTS)
+        for name, place in zip(CONCEPTS, square[m], strict=True):
+            about = {"model": m, "concept": name, "photographs": LADDER[place]}
+            rows += [about | row for row in measured[name]]
     options.out.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(options.out / "cells.csv", index=False, float_format="%.6g")
     seconds = {"seconds": round(time.perf_counter() - began), "processor_seconds": round(processor_seconds())}

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from design import Effect, doubling_effect
 
+from fewshot_flair.evaluation import spearman_with_interval
 from fewshot_flair.report.drawing import (
     COLOURS,
     GREY,
-    legend_above,
     new_figure,
     note,
     percent_axis,
@@ -59,11 +59,13 @@ def tables(cells: pd.DataFrame) -> str:
     lines = [f"| percentage points by doubling {head}| --- |{' --- |' * len(found)}\n"]
     for figure, title in FIGURES.items():
         effects = [effect(own, figure) for own in found.values()]
-        texts = [f"{e.slope:+.1f} ({e.low:+.1f} to {e.high:+.1f}; p {p_text(e.p)})" for e in effects]
-        lines.append(f"| {title} | {' | '.join(texts)} |\n")
-    lines.append(
-        "\nMean slope, 95 % interval over concepts, and p of the randomisation test. Below: means over concepts.\n\n"
-    )
+        lines.append(f"| {title} | {' | '.join(map(effect_text, effects))} |\n")
+    lines.append("\nMean slope, 95 % interval over the concepts, and p of the randomisation test.\n\n")
+    lines += [
+        more_for_zero_shot(found),
+        as_a_study_sees_it(found["zero-shot"]),
+        "\nMeans over the concepts:\n\n",
+    ]
     pairs = [(name, figure) for name in found for figure in ("recall", "auroc")]
     heads = " | ".join(f"{name}: {FIGURES[figure]}" for name, figure in pairs)
     lines.append(f"| photographs | {heads} |\n| ---: |{' ---: |' * len(pairs)}\n")
@@ -77,6 +79,35 @@ def tables(cells: pd.DataFrame) -> str:
     for i, concept in enumerate(sorted(cells["concept"].unique())):
         lines.append(f"| {concept} | {' | '.join(f'{each[i]:+.1f}' for each in slopes)} |\n")
     return "".join(lines)
+
+
+def more_for_zero_shot(found: dict[str, pd.DataFrame]) -> str:
+    """How much more a doubling does for zero-shot than for the probe, in the same models and concepts."""
+    keys = ["model", "concept", "photographs"]
+    zero, *probes = (own.set_index(keys)["recall"] for own in found.values())
+    texts = [
+        f"{effect_text(effect((zero - probe).reset_index(), 'recall'))} than for the {name.replace(',', ' of')}"
+        for name, probe in zip(list(found)[1:], probes, strict=True)
+    ]
+    return f"More for zero-shot recall: {'; '.join(texts)}.\n\n"
+
+
+def as_a_study_sees_it(own: pd.DataFrame) -> str:
+    """The rank correlation of counts and recall within each model, without the others."""
+    estimates = [
+        spearman_with_interval(each["photographs"], each["recall"]) for _, each in own.groupby("model")
+    ]
+    values = [f"{value:.2f}" for value in sorted(estimate.value for estimate in estimates)]
+    clear = sum(estimate.low > 0 for estimate in estimates)
+    return (
+        f"A study of one model alone sees Spearman's rho of zero-shot recall and count: {', '.join(values)} in the six "
+        f"models; the interval lies above 0 in {clear} of them.\n"
+    )
+
+
+def effect_text(found: Effect) -> str:
+    """A slope, its interval and its p-value."""
+    return f"{slope_text(found)[:-1]}; p {p_text(found.p)})"
 
 
 def p_text(p: float) -> str:
@@ -94,7 +125,7 @@ def draw(cells: pd.DataFrame, path: Path) -> None:
         for name, own in found.items():
             wide = own.pivot(index="photographs", columns="concept", values=key)
             panel.plot(wide.index, wide, color=colours[name], linewidth=0.6, alpha=0.45)
-            label = f"{name} ({slope_text(effect(own, key))})"
+            label = f"{name}: {slope_text(effect(own, key))}"
             panel.plot(
                 wide.index, wide.mean(axis=1), color=colours[name], linewidth=2.4, marker="o", label=label
             )
@@ -102,25 +133,27 @@ def draw(cells: pd.DataFrame, path: Path) -> None:
         panel.set_xscale("log", base=2)
         panel.set_xticks(ticks, [str(n) for n in ticks])
         panel.minorticks_off()
-        panel.set_ylim(0 if key == "recall" else 0.4, 1.01)
+        panel.set_ylim(0 if key == "recall" else 0.6, 1.01)
         panel.yaxis.set_major_formatter(percent_axis())
         panel.set_xlabel("photographs of the concept in pre-training")
         panel.set_ylabel(FIGURES[key])
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
         panel.grid(color="#e5e7eb")
-        legend_above(figure, panel)
+        panel.legend(
+            loc="lower right", fontsize=8, frameon=False, title="by doubling (95 %)", title_fontsize=8
+        )
     note(
         figure,
-        "thin: one concept; thick: their mean; in brackets: percentage points by doubling, 95 % over concepts",
+        "thin: one concept; thick: their mean; legend: percentage points by doubling and 95 % interval over concepts",
     )
     set_title(figure, "Six models, each concept with each frequency once")
     save(figure, path)
 
 
 def slope_text(found: Effect) -> str:
-    """A slope and its interval, short."""
-    return f"{found.slope:+.1f}, {found.low:+.1f} to {found.high:+.1f}"
+    """A slope and its interval."""
+    return f"{found.slope:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
 
 
 def main() -> None:

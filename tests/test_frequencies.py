@@ -23,6 +23,7 @@ from fewshot_flair.experiment.frequencies import (
     with_frequencies,
 )
 from fewshot_flair.experiment.runner import run_study
+from fewshot_flair.rendering import GRADES
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.drawing import adapter_styles
 from fewshot_flair.report.frequency_figure import frequency_figure
@@ -31,6 +32,8 @@ from fewshot_flair.report.sections import frequencies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes" / "concept-frequency"))
 import design
+import measures
+import table as recipe
 
 SEVERE, MODERATE = "severe diabetic retinopathy", "moderate diabetic retinopathy"
 TABLE = f"concept,photographs\nno diabetic retinopathy,900\nmild DR,40\n{MODERATE},0\n{SEVERE},3\nzebra,7\n"
@@ -114,6 +117,13 @@ def test_a_models_folder_brings_its_own_table(tmp_path):
     assert "left out" in frequencies_of(EncoderChoice(name=str(model)), tmp_path)
     with pytest.raises(MissingFileError, match="there is no file"):
         frequencies_of(EncoderChoice(name="mini", frequencies="gone.csv"), tmp_path)
+
+
+def test_the_mini_model_brings_the_counts_of_its_ten_thousand_photographs():
+    counts = frequencies_of(EncoderChoice(name="mini"), Path())
+    assert counts["normal"] + counts["a disease"] == 10_000
+    # every eye has one grade, but for those whose bleeding is of an occlusion
+    assert sum(counts[name] for name in GRADES) + counts["branch retinal vein occlusion"] == 10_000
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +242,38 @@ def test_the_slope_is_that_of_least_squares_with_models_and_concepts():
     assert found.p == 1 / 200
     nothing = design.doubling_effect(rng.normal(size=(6, 6)), square, ladder, draws=199, seed=1)
     assert nothing.p > 0.05
+
+
+def test_the_recipes_table_has_the_planted_slopes(tmp_path):
+    square, ladder = design.latin_square(6, np.random.default_rng(1)), 12 * 2 ** np.arange(6)
+    cells = pd.DataFrame(
+        {
+            **{"model": m, "concept": f"c{c}", "photographs": ladder[square[m, c]]},
+            **{
+                "adapter": adapter,
+                "shots": shots,
+                "precision": 0.5,
+                "f1": 0.5,
+                "auroc": 0.5,
+                "answered": 1 / 6,
+            },
+            "recall": 0.2 + slope * square[m, c] + 0.01 * c,
+        }
+        for m, c in np.ndindex(6, 6)
+        for adapter, shots, slope in (("zero-shot", 0, 0.1), ("logistic", 4, 0.05), ("logistic", 8, 0.02))
+    )
+    text = recipe.tables(cells)
+    assert "| recall | +10.0 (+10.0 to +10.0; p 0.0001) | +5.0 (" in text
+    assert "More for zero-shot recall: +5.0 (" in text
+    assert "1.00, 1.00, 1.00, 1.00, 1.00, 1.00 in the six models; the interval lies above 0 in 6" in text
+    recipe.draw(cells, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_a_concept_against_the_rest():
+    y = np.array([0, 0, 1, 2])
+    logits = np.log([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2]])
+    found = measures.one_against_rest(y, logits)
+    np.testing.assert_allclose(found[0], [0.5, 0.5, 0.5, 0.75, 0.5])
+    np.testing.assert_allclose(found[1], [1, 0.5, 2 / 3, 1, 0.5])
+    np.testing.assert_allclose(found[2], [0, 0, 0, 1, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -73,12 +74,18 @@ def doubling_effect(
     k = len(y)
 
     def slopes(places: ArrayLike) -> NDArray[np.float64]:
-        return (steps[np.asarray(places)] * y).sum(axis=0) / spread
+        return (steps[np.asarray(places)] * y).sum(axis=-2) / spread
 
     own = slopes(square)
     slope = float(own.mean())
     half = float(t.ppf(0.975, k - 1) * own.std(ddof=1) / np.sqrt(k))
-    rng = np.random.default_rng(seed)
-    others = np.array([slopes(latin_square(k, rng)).mean() for _ in range(draws)])
+    others = slopes(_squares(k, draws, seed)).mean(axis=-1)
     as_large = int((np.abs(others) >= abs(slope) - 1e-12).sum())
     return Effect(slope, slope - half, slope + half, (1 + as_large) / (1 + draws), own)
+
+
+@cache
+def _squares(k: int, draws: int, seed: int) -> NDArray[np.int64]:
+    """So many squares: (draws, k, k)."""
+    rng = np.random.default_rng(seed)
+    return np.stack([latin_square(k, rng) for _ in range(draws)])

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from design import latin_square
-from drawn import render
+from eyes import render
 from measures import measure
 
 HERE = Path(__file__).parent

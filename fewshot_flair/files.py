@@ -225,6 +225,17 @@ def inert(cell: Any) -> Any:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
+def as_given(cell: str) -> str:
+    """The text that `inert` made a cell of.
+
+    Examples
+    --------
+    >>> as_given("'=1+1.jpg"), as_given("1.jpg")
+    ('=1+1.jpg', '1.jpg')
+    """
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+
+
 def _printable(cell: Any) -> Any:
     if not isinstance(cell, str) or cell.isprintable():
         return cell

@@ -17,15 +17,18 @@ from fewshot_flair import TextPrototypes, create_adapter, list_adapters
 from fewshot_flair.cli import app
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.encoding import Encoding
+from fewshot_flair.experiment.results import RunRecord
 from fewshot_flair.images.preparation import ImagePreparation
 from fewshot_flair.images.tiles import Tiles, view
 from fewshot_flair.maps.cells import class_scores, local_class_scores, text_scores
 from fewshot_flair.maps.grid import on_photograph
 from fewshot_flair.maps.occlusion import occlusion_scores
 from fewshot_flair.maps.pictures import grey_levels, overlay, strength
+from fewshot_flair.models import worst_mistakes
 from fewshot_flair.models.explaining import Explainer
 from fewshot_flair.models.map_names import map_names, slug
 from fewshot_flair.models.run import SavedModel
+from fewshot_flair.report.page import write_report
 
 D, P = 16, 9
 ADAPTERS = [info for info in list_adapters() if not info.needs_tower]
@@ -246,3 +249,39 @@ def test_the_page_of_predict_has_small_maps(run: Path, eyes: list[Path], tmp_pat
     assert "not that there is a lesion" in content
     assert call("predict", run, *eyes, *options, "--html", page, "--no-maps")[0] == 0
     assert page.read_text().count("<img") == 2
+
+
+def test_the_report_shows_the_worst_mistakes_with_maps(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    how = Encoding(cache=run.parent / "cache")
+    found = worst_mistakes(copy, how, most=3)
+    record = RunRecord.read(copy)
+    table = pd.read_csv(copy / "test_predictions.csv", keep_default_na=False)
+    table = table[table["adapter"] == record.default_adapter]
+    wrong = table[table["label"] != table["predicted"]]
+    assert found.wrong == len(wrong) > 0
+    assert found.tested == len(table)
+    assert {each.image for each in found.shown} <= set(wrong["image"])
+    assert all(each.path.is_file() and each.looked[:2] == b"\xff\xd8" for each in found.shown)
+    sure = [(each.probability, each.of_label) for each in found.shown]
+    assert all(first >= second for first, second in sure)  # the answer is the likeliest
+    page = write_report(copy, mistakes=found).read_text(encoding="utf-8")
+    section = page.split("most wrong about")[1].split("<h2>")[0]
+    assert section.count("data:image/jpeg") == 2 * len(found.shown)
+    assert "&lt;" in section
+    assert section.count("<b>") == 2 * len(found.shown)  # labels are text, whatever they hold
+    # where a photograph is gone, its name stays and the reader is told
+    (copy / "splits.csv").unlink()
+    gone = worst_mistakes(copy, how, most=3)
+    assert all(each.path is None and not each.looked for each in gone.shown)
+    assert "not where the run found them" in gone.said
+
+
+def test_damaged_predictions_make_no_mistakes(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    path = copy / "test_predictions.csv"
+    path.write_text(path.read_text().replace("0.", "1.", 1))
+    with pytest.raises(InputError, match=r"test_predictions.csv is damaged"):
+        worst_mistakes(copy)

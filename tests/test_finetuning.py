@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from published_layouts import (
-    VOCABULARY,
     random_state,
     resnet50_shapes,
     small_vit,
@@ -23,30 +19,22 @@ from published_layouts import (
     write_retfound,
 )
 from safetensors.torch import save_file
+from tiny import CLASSES, draw_clinic, write_flair
 from torch import nn
 from torch.nn.utils import parametrize
 
 from fewshot_flair import create_adapter, fit_episodes, load_adapter, load_encoder
-from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, ResNetConfig
-from fewshot_flair.encoders.flair_network import FLAIRNetwork, save_network
-from fewshot_flair.encoders.tokenizer import WordPieces
 from fewshot_flair.errors import InputError
-from fewshot_flair.experiment.choices import DataSet, EncoderChoice
-from fewshot_flair.experiment.encoding import Encoding
-from fewshot_flair.experiment.grid import ALL_SHOTS
-from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.finetuning import (
     METHODS,
     FineTuning,
     TrainingSide,
     TunedNetwork,
-    TuningPlan,
     TuningSettings,
     create_finetuning,
     fine_tune,
     interpolate,
     list_finetuning,
-    run_finetuning,
     save_tuned,
     soup,
 )
@@ -56,29 +44,7 @@ from fewshot_flair.finetuning.photographs import Photographs
 from fewshot_flair.finetuning.training import Lesson, class_weights, logits_of, train
 from fewshot_flair.finetuning.weights import changed
 
-CLASSES = ["normal", "macular hole"]
 SETTINGS = TuningSettings(epochs=3, batch_size=4, amp=False)
-
-
-def draw_clinic(folder: Path, n: int, seed: int, split: bool) -> Path:
-    """Discs, of which one class has a bright spot; two photographs a patient."""
-    rng = np.random.default_rng(seed)
-    (folder / "images").mkdir(parents=True)
-    rows = []
-    for i in range(n):
-        label = i // 2 % 2
-        eye = np.zeros((60, 70, 3), np.uint8)
-        cv2.circle(eye, (35, 30), 28, [int(v) for v in rng.integers(60, 140, 3)], -1)
-        if label:
-            cv2.circle(eye, (35, 30), 8, (250, 250, 250), -1)
-        name = f"images/{seed}-{i}.png"
-        cv2.imwrite(str(folder / name), eye)
-        rows.append(
-            {"image": name, "label": CLASSES[label], "patient_id": f"{seed} {i // 2}"}
-            | ({"split": "train" if i < 2 * n // 3 else "test"} if split else {})
-        )
-    pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
-    return folder / "manifest.csv"
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +53,8 @@ def clinic(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory) -> Path:
-    return draw_clinic(tmp_path_factory.mktemp("elsewhere"), 8, 2, split=False)
-
-
-@pytest.fixture(scope="module")
 def flair(tmp_path_factory) -> Path:
-    """A FLAIR of a few thousand numbers for photographs of 48 pixels."""
-    torch.manual_seed(0)
-    vision = ResNetConfig("basic", (1, 1, 1, 1), (8, 8, 16, 16), stem_kernel=3, stem_pool=False)
-    bert = BertConfig(
-        vocab_size=len(VOCABULARY.read_text().splitlines()), hidden_size=16, num_hidden_layers=2,
-        num_attention_heads=2, intermediate_size=32, max_position_embeddings=80,
-    )  # fmt: skip
-    network = FLAIRNetwork(
-        FLAIRConfig(proj_dim=12, image_size=48, vision=vision), bert, WordPieces(VOCABULARY)
-    )
-    return save_network(network, tmp_path_factory.mktemp("flair"), VOCABULARY)
+    return write_flair(tmp_path_factory.mktemp("flair"))
 
 
 def side_of(encoder, manifest: Path, n: int = 36) -> TrainingSide:
@@ -433,109 +384,3 @@ def test_flair_at_its_published_size_takes_a_step(random_flair, clinic):
     history, cost = train(network, lesson)
     assert cost["trainable_parameters"] == 23_508_032 + 2048 * 512 + 2 * 512 + 2  # ResNet-50 without fc, …
     assert np.isfinite(history[0]["loss"])
-
-
-def plan_of(flair: Path, clinic: Path, elsewhere: Path, **changes) -> TuningPlan:
-    plan = TuningPlan(
-        data=DataSet(name="clinic", manifest=str(clinic), classes=CLASSES),
-        methods=[create_finetuning("full"), create_finetuning("lora", rank=2)],
-        encoder=EncoderChoice(name="tiny", load=str(flair)),
-        test_on=[str(elsewhere)],
-        corruptions=["blur:3"],
-        adapters=[AdapterSpec("zero-shot"), AdapterSpec("lp")],
-        shots=[4, ALL_SHOTS],
-        seeds=2,
-        alphas=[0, 0.5, 1],
-        soups=True,
-        settings=replace(SETTINGS, epochs=2),
-    )
-    return replace(plan, **changes)
-
-
-def test_a_run_measures_here_elsewhere_and_spoilt_and_goes_on(flair, clinic, elsewhere, tmp_path):
-    plan, how = plan_of(flair, clinic, elsewhere), Encoding(cache=tmp_path / "cache")
-    out = tmp_path / "run"
-    table = run_finetuning(plan, out, how=how)
-    place = elsewhere.parent.name
-    assert list(table["test"].unique()) == ["clinic", place, "clinic blur:3"]
-    assert set(table.groupby("test")["distribution"].first().items()) == {
-        ("clinic", "in"), (place, "out"), ("clinic blur:3", "out"),
-    }  # fmt: skip
-    tuned = table[table["kind"] == "fine-tuned"]
-    assert len(tuned) == 2 * 2 * 2 * 3 * 3  # shots, methods, seeds, alphas, tests
-    # the zero-shot start is the zero-shot adapter, everywhere
-    start = tuned[tuned["alpha"] == 0].groupby("test")["log_loss"]
-    frozen = table[table["method"] == "zero-shot"].groupby("test")["log_loss"].first()
-    assert start.nunique().max() == 1
-    np.testing.assert_allclose(start.first(), frozen, atol=1e-4)
-    soups = table[table["kind"] == "soup"]
-    assert len(soups) == 2 * 2 * 3
-    assert (soups["members"] == 2).all()
-    assert soups["n_support"].max() == 24
-    written = pd.read_csv(out / "results.csv")
-    assert len(written) == len(table)
-    stamps = {path: path.stat().st_mtime_ns for path in (out / "trainings").rglob("*") if path.is_file()}
-    again = run_finetuning(plan, out, how=how)
-    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
-    pd.testing.assert_frame_equal(again.drop(columns="seconds"), table.drop(columns="seconds"))
-    with pytest.raises(InputError, match="other settings"):
-        run_finetuning(replace(plan, settings=SETTINGS), out, how=how)
-
-
-def test_a_photograph_that_is_trained_on_is_not_tested_on_elsewhere(flair, clinic, tmp_path):
-    rows = pd.read_csv(clinic).head(1).assign(split="")
-    rows["image"] = [str(clinic.parent / image) for image in rows["image"]]
-    rows.drop(columns="split").to_csv(tmp_path / "other.csv", index=False)
-    plan = plan_of(flair, clinic, tmp_path / "other.csv")
-    with pytest.raises(InputError, match="trained on and tested on"):
-        run_finetuning(plan, tmp_path / "run", how=Encoding(cache=tmp_path / "cache"))
-
-
-def test_a_saved_network_is_an_encoder_and_an_adapter(flair, clinic, elsewhere, tmp_path):
-    plan = plan_of(
-        flair, clinic, elsewhere, methods=[create_finetuning("lora")], shots=[4], seeds=1, alphas=[1],
-        corruptions=[], save=True,
-    )  # fmt: skip
-    table = run_finetuning(plan, tmp_path / "run", how=Encoding(cache=tmp_path / "cache"))
-    (model,) = (tmp_path / "run").glob("trainings/*/model")
-    encoder, (adapter, extra) = load_encoder(model / "encoder"), load_adapter(model / "adapter")
-    frame = pd.read_csv(clinic)
-    test = frame[frame["split"] == "test"]
-    features = encoder.encode_images([clinic.parent / image for image in test["image"]])
-    right = adapter.predict(getattr(features, extra["feature"])) == test["label"]
-    row = table[(table["test"] == "clinic") & (table["kind"] == "fine-tuned")].iloc[0]
-    assert right.mean() == pytest.approx(row["accuracy"])
-
-
-OWN = """
-from dataclasses import dataclass
-from fewshot_flair.finetuning import METHODS, FineTuning
-
-@METHODS.register
-@dataclass(frozen=True)
-class Stem(FineTuning):
-    name = "stem"
-    summary = "the first parameter"
-
-    def choose(self, tower):
-        next(tower.parameters()).requires_grad_(True)
-"""
-
-
-def test_the_command_trains_measures_and_prints(clinic, elsewhere, flair, tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
-    command = [
-        *(sys.executable, "-c", "from fewshot_flair.cli import main; main()", "finetune"),
-        *("--data", str(clinic), "--test-on", str(elsewhere), "--encoder", str(flair), "--method", "bn-bias"),
-        *("--adapters-from", str(tmp_path / "own.py"), "--method", "stem"),
-        *("--adapter", "zero-shot", "--shots", "2", "--seeds", "1", "--epochs", "1", "--alphas", "1"),
-        *("--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "run")),
-    ]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "bn-bias" in done.stdout
-    kept = json.loads((tmp_path / "run" / "finetune.json").read_text().splitlines()[1])
-    assert kept["methods"] == [repr(create_finetuning("bn-bias")), "Stem(rate=0.0001, start='zero-shot')"]
-    wrong = subprocess.run([*command, "--corrupt", "fog:2"], check=False, capture_output=True, text=True)
-    assert wrong.returncode == 2
-    assert "no corruption 'fog'" in wrong.stderr

@@ -200,7 +200,8 @@ def test_adapt_predict_and_export_know_them(dr_clinic: Path, tmp_path: Path) -> 
 
 
 def test_augmented_copies_are_refused(dr_clinic: Path, tmp_path: Path) -> None:
-    from fewshot_flair.experiment.encoding import Encoding, encode
+    from fewshot_flair.experiment.encoded import encode
+    from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.experiment.sources import read_sources
 
     adapted(tmp_path, dr_clinic, ["zero-shot"])

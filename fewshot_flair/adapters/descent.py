@@ -88,18 +88,20 @@ def cosine_descent(
     pull = None if pull is None else 2 * rate * pull[:, :, None]
     tiny, ones = 1e-12, xp.ones_like(origin[:, :, :1])
     for step in step_sizes(steps):
-        products, squares = space.products(coefficients)
-        inverse = 1 / xp.sqrt(xp.where(squares > tiny, squares, ones))
-        factor = scale * inverse
-        logits = products * factor
-        if lowered is not None:
-            logits -= lowered
-        slope = residuals(xp, logits, mass, weight)
-        slope *= factor if rate == 1 else factor * rate
         velocity *= MOMENTUM
-        space.add(velocity, slope)
+        along = xp.zeros_like(origin[:, :, :1])
+        for rows, products, squares in space.blocks(coefficients):
+            inverse = 1 / xp.sqrt(xp.where(squares > tiny, squares, ones))
+            factor = scale * inverse
+            logits = products * factor
+            if lowered is not None:
+                logits -= lowered[:, :, rows]
+            slope = residuals(xp, logits, mass[:, :, rows], weight[:, :, rows])
+            slope *= factor if rate == 1 else factor * rate
+            space.add(velocity, slope, rows)
+            along += (xp.vecdot(slope, products)[:, :, None]) * inverse**2
         # Along w itself the cosines do not change: that part of the gradient is taken out.
-        velocity -= coefficients * (xp.vecdot(slope, products)[:, :, None] * inverse**2)
+        velocity -= coefficients * along
         if pull is not None:
             velocity += pull * (coefficients - origin)
         coefficients -= step * velocity

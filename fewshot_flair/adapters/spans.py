@@ -2,11 +2,13 @@
 
 Weights that gradient descent reaches are combinations of the shots and of where they started. With N shots of
 width D, an iteration on the Gram matrix costs (N + C)² products a class, one in the columns 2 N D: the span
-wins unless there are far more shots than columns, as when a whole training set is fitted.
+wins unless there are far more shots than columns, as when a whole training set is fitted. There the shots are gone
+through in blocks that stay in the processor's cache between the two products of a step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from array_api_compat import device
@@ -15,6 +17,9 @@ from fewshot_flair.adapters.batch import EpisodeBatch
 from fewshot_flair.adapters.namespaces import Array
 
 __all__ = ["Columns", "CommonSpan", "Span", "search_space"]
+
+BLOCK_BYTES = 2**20
+"""Shots of one block: small enough for a core's second cache, large enough for calls not to count."""
 
 
 def search_space(batch: EpisodeBatch, start: Array) -> CommonSpan | Span | Columns:
@@ -27,7 +32,19 @@ def search_space(batch: EpisodeBatch, start: Array) -> CommonSpan | Span | Colum
     return Columns(batch.xp, batch.unit_x, start)
 
 
-class Span:
+class _OneBlock:
+    """A space that all shots are in at once."""
+
+    def blocks(self, coefficients: Array) -> Iterator[tuple[slice, Array, Array]]:
+        """All shots, their products with the weights, and squared norms of the weights (see `Columns.blocks`)."""
+        yield (slice(None), *self.products(coefficients))
+
+    def products(self, coefficients: Array) -> tuple[Array, Array]:
+        """Products of weights and shots, (B, C, N), and squared norms of the weights, (B, C, 1)."""
+        raise NotImplementedError
+
+
+class Span(_OneBlock):
     """Coefficients (B, C, N + C) on the shots and the starting points."""
 
     def __init__(self, xp: Any, x: Array, start: Array) -> None:
@@ -45,16 +62,16 @@ class Span:
         squares = self._xp.vecdot(coefficients, products)[:, :, None]
         return products[:, :, : self._n], squares
 
-    def add(self, velocity: Array, slope: Array) -> None:
-        """Add the shots times `slope` (B, C, N) to `velocity`, in place."""
-        velocity[:, :, : self._n] += slope
+    def add(self, velocity: Array, slope: Array, rows: slice = slice(None)) -> None:
+        """Add the shots of a block times `slope` (B, C, rows) to `velocity`, in place."""
+        velocity[:, :, : self._n][:, :, rows] += slope
 
     def weights(self, coefficients: Array) -> Array:
         """The weights (B, C, D)."""
         return coefficients @ self._basis
 
 
-class CommonSpan:
+class CommonSpan(_OneBlock):
     """Coefficients (B, C, C + N) as in `Span`, where all shots but an episode's last are the same in all episodes.
 
     Products with the starting points and shots in common are one product of two matrices; the last shot's are added.
@@ -82,9 +99,9 @@ class CommonSpan:
         squares = xp.vecdot(coefficients, found)[:, :, None]
         return found[:, :, n_classes:], squares
 
-    def add(self, velocity: Array, slope: Array) -> None:
-        """Add the shots times `slope` (B, C, N) to `velocity`, in place."""
-        velocity[:, :, -self._n :] += slope
+    def add(self, velocity: Array, slope: Array, rows: slice = slice(None)) -> None:
+        """Add the shots of a block times `slope` (B, C, rows) to `velocity`, in place."""
+        velocity[:, :, -self._n :][:, :, rows] += slope
 
     def weights(self, coefficients: Array) -> Array:
         """The weights (B, C, D)."""
@@ -96,16 +113,34 @@ class Columns:
 
     def __init__(self, xp: Any, x: Array, start: Array) -> None:
         self._xp, self._x = xp, x
+        size, n, width = x.shape
+        length = max(64, BLOCK_BYTES // (4 * width))
+        self._blocks = []
+        for first in range(0, n, length):
+            rows = slice(first, min(first + length, n))
+            # a transposed view takes BLAS twice as long to multiply by a few rows of weights
+            turned = xp.zeros((size, width, rows.stop - first), dtype=x.dtype, device=device(x))
+            turned[...] = xp.matrix_transpose(x[:, rows])
+            self._blocks.append((rows, turned))
         self.origin = start
+
+    def blocks(self, coefficients: Array) -> Iterator[tuple[slice, Array, Array]]:
+        """Blocks of shots, their products with the weights (B, C, rows), and squared norms of the weights (B, C, 1)."""
+        squares = self._squares(coefficients)
+        for rows, turned in self._blocks:
+            yield rows, coefficients @ turned, squares
 
     def products(self, coefficients: Array) -> tuple[Array, Array]:
         """Products of weights and shots, (B, C, N), and squared norms of the weights, (B, C, 1)."""
-        products = coefficients @ self._xp.matrix_transpose(self._x)
-        return products, self._xp.vecdot(coefficients, coefficients)[:, :, None]
+        products = self._xp.concat([coefficients @ turned for _, turned in self._blocks], axis=2)
+        return products, self._squares(coefficients)
 
-    def add(self, velocity: Array, slope: Array) -> None:
-        """Add the shots times `slope` (B, C, N) to `velocity`, in place."""
-        velocity += slope @ self._x
+    def _squares(self, coefficients: Array) -> Array:
+        return self._xp.vecdot(coefficients, coefficients)[:, :, None]
+
+    def add(self, velocity: Array, slope: Array, rows: slice = slice(None)) -> None:
+        """Add the shots of a block times `slope` (B, C, rows) to `velocity`, in place."""
+        velocity += slope @ self._x[:, rows]
 
     def weights(self, coefficients: Array) -> Array:
         """The weights (B, C, D)."""

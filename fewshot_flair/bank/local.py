@@ -14,6 +14,7 @@ from fewshot_flair.bank.keys import Keys
 from fewshot_flair.bank.pipeline import Run
 from fewshot_flair.bank.source import fingerprint_id, read_description
 from fewshot_flair.encoders.base import Encoder, ImageFeatures
+from fewshot_flair.encoders.changed import ChangedEncoder
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.images.decoding import ImageLike
 from fewshot_flair.images.tiles import OVERLAP, Tiles, view
@@ -49,6 +50,10 @@ class LocalView:
         if self.space not in encoder.feature_dims:
             raise InputError(
                 f"encoder {encoder.name!r} has no {self.space}; it has {', '.join(encoder.feature_dims)}"
+            )
+        if self.tiles.number > 1 and isinstance(encoder, ChangedEncoder):
+            raise InputError(
+                f"tiles {self.tiles} are of photographs as they are, and not of spoilt ones; take tiles 1x1"
             )
         self.name, self.device = f"{encoder.name}-local", encoder.device
 

@@ -120,10 +120,12 @@ def adapt(
     from fewshot_flair.cli.steps import Shown
     from fewshot_flair.experiment.choices import data_name
     from fewshot_flair.experiment.design import Study
+    from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.experiment.folder import folder_name
     from fewshot_flair.experiment.runner import run_study
     from fewshot_flair.experiment.sources import FEATURES, holds_features
     from fewshot_flair.experiment.spec import DEFAULT_ADAPTERS
+    from fewshot_flair.models.mistakes import worst_mistakes
     from fewshot_flair.report.page import write_report
 
     if data and holds_features(data) and encoding["encoder"] == "mini":
@@ -159,7 +161,8 @@ def adapt(
     with Shown(console) as steps:
         results = run_study(study, out, steps=steps, command=command_line(), **execution)
         steps.doing("the report")
-        write_report(results, folder=out)
+        how = Encoding(**execution)
+        write_report(results, folder=out, mistakes=worst_mistakes(out, how, steps=steps))
     if as_json:
         tables.as_json(results, out)
         return

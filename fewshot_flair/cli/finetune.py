@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,7 +110,7 @@ def finetune(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for results.csv and trainings (default: runs/ and a name of the data).",
+            help="Folder for results, report and trainings (default: runs/ and a name of the data).",
             show_default=False,
         ),
     ] = None,
@@ -121,85 +120,52 @@ def finetune(
 ) -> None:
     """Train an encoder's vision tower on labelled photographs, and measure it beside frozen adapters.
 
-    One training gives rows of the own test photographs, of every --test-on and of every --corrupt. The same command
-    goes on with a run that was stopped, at the last finished epoch. Its networks are not for `predict` yet: with
-    --save, `adapt --encoder FOLDER` takes their towers.
+    It is a study (`study FILE` takes the same as methods, tests and [tuning]): one training gives rows of the own test
+    photographs, of every --test-on and of every --corrupt. The same command goes on with a run that was stopped, at the
+    last finished epoch. Its networks are not for `predict`: with --save, `adapt --encoder FOLDER` takes their towers.
     """
-    from fewshot_flair.cli import finetune_table, terminal
+    from fewshot_flair.cli import show, tables, terminal
     from fewshot_flair.cli.parsing import command_line, parse_alphas, parse_shots, split_names
-    from fewshot_flair.cli.progress import Bar
-    from fewshot_flair.cli.steps import extraction
-    from fewshot_flair.experiment.choices import DataSet, EncoderChoice, data_name
-    from fewshot_flair.experiment.encoding import Encoding
+    from fewshot_flair.cli.steps import Shown
+    from fewshot_flair.experiment.choices import data_name
+    from fewshot_flair.experiment.design import Study
     from fewshot_flair.experiment.folder import folder_name
-    from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
-    from fewshot_flair.finetuning import (
-        TuningPlan,
-        TuningSettings,
-        create_finetuning,
-        list_finetuning,
-        run_finetuning,
-    )
+    from fewshot_flair.experiment.runner import run_study
+    from fewshot_flair.experiment.spec import frozen_adapters
+    from fewshot_flair.finetuning import list_finetuning
+    from fewshot_flair.report.page import write_report
 
     table["classes"] = split_names(table["classes"])
-    named = [
-        AdapterSpec.parse(text, "method") for text in method or [known.name for known in list_finetuning()]
-    ]
     name = data_name(data or "demo")
-    plan = TuningPlan(
-        data=DataSet(name=name, manifest=data or "demo", **table),
-        methods=[create_finetuning(each.name, **each.params) for each in named],
-        encoder=EncoderChoice(name=encoding.pop("encoder"), **encoding),
-        test_on=test_on or (),
-        corruptions=corrupt or (),
-        adapters=frozen_adapters(adapter),
-        shots=parse_shots(shots),
-        scenario=scenario,
-        allow_fewer=allow_fewer,
-        seeds=seeds,
-        alphas=parse_alphas(alphas),
-        soups=soup,
-        prompts=prompts,
-        settings=TuningSettings(epochs=epochs, batch_size=train_batch, folds=folds, augment=augment, amp=amp),
-        save=save,
-    )
-    out = out or Path("runs") / folder_name(f"finetune {name} {plan.encoder.name} {shots}")
+    chosen = encoding.pop("encoder")
+    study = Study.from_dict(
+        {
+            "name": f"fine-tuning on {name}",
+            "question": "Is a fine-tuned encoder better than frozen adapters, where it was trained and elsewhere?",
+            "data": [{"name": name, "manifest": data or "demo", **table}],
+            "tests": [*(test_on or ()), *(corrupt or ())],
+            "encoders": [{"name": chosen, **encoding}],
+            "adapters": frozen_adapters(adapter),
+            "methods": method or [known.name for known in list_finetuning()],
+            "alphas": parse_alphas(alphas),
+            "soup": soup,
+            "shots": parse_shots(shots),
+            "scenarios": [scenario],
+            "seeds": seeds,
+            "allow_fewer": allow_fewer,
+            "prompts": [prompts],
+            "tuning": {
+                "epochs": epochs, "batch_size": train_batch, "folds": folds, "augment": augment, "amp": amp,
+            },
+            "save_networks": save,
+        },
+        "finetune",
+    )  # fmt: skip
+    out = out or Path("runs") / folder_name(f"finetune {name} {chosen} {shots}")
     console = terminal.console()
-    errors = terminal.stderr(console)
-    cache = execution.pop("cache")
-    left = _Left()
-
-    def tell(training: str, done: int, total: int, text: str) -> None:
-        bar.tell(done, total, f"{training}: {text}{left.told(training, total - done, text)}")
-
-    with Bar(errors, "trainings") as bar:
-        results = run_finetuning(
-            plan,
-            out,
-            how=Encoding(cache=Path(cache) if cache else None, **execution),
-            extracting=lambda side: extraction(errors, side),
-            shown=tell,
-            said=lambda text: terminal.warn(errors, text),
-            command=command_line(),
-        )
-    finetune_table.show(console, results)
-    terminal.say(console, f"results: {out / 'results.csv'}; trainings/ beside it")
-
-
-class _Left:
-    """How long all trainings will take, by those that this call trained; the others were read in no time."""
-
-    def __init__(self) -> None:
-        self.began: dict[str, float] = {}
-        self.spent: list[float] = []
-
-    def told(self, training: str, trainings: int, text: str) -> str:
-        from fewshot_flair.cli.progress import clock
-
-        if text != "measured":
-            self.began.setdefault(training, time.monotonic())
-        elif training in self.began:
-            self.spent.append(time.monotonic() - self.began.pop(training))
-        if not self.spent:
-            return ""
-        return f", {clock(trainings * sum(self.spent) / len(self.spent))} left in all"
+    with Shown(console, brief=True) as steps:
+        results = run_study(study, out, steps=steps, command=command_line(), **execution)
+        steps.doing("the report")
+        write_report(results, folder=out)
+    tables.elsewhere(console, results)
+    show.written(console, results, out)

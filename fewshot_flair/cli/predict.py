@@ -82,7 +82,8 @@ def predict(
     from fewshot_flair.models.answers import patient_table
     from fewshot_flair.models.predictions import check_table
     from fewshot_flair.models.run import SavedModel
-    from fewshot_flair.report.answers import SIDE, check_page, shown_rows, write_answers
+    from fewshot_flair.report.answers import check_page, shown_rows, write_answers
+    from fewshot_flair.report.thumbnails import SIDE
     from fewshot_flair.words import counted
 
     console = terminal.console()

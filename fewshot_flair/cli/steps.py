@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.cli import show, terminal
 from fewshot_flair.cli.progress import Bar, clock
+from fewshot_flair.experiment.steps import Steps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Shown", "extraction"]
 
 
-class Shown:
+class Shown(Steps):
     """Shows a study's steps: tables of the data on standard output, progress on standard error.
 
     Parameters
@@ -34,6 +35,7 @@ class Shown:
         self.errors = terminal.stderr(console)
         self._bar: Bar | None = None
         self._spinner: Any = None
+        self._training: Callable[[str], None] = lambda _: None
 
     def __enter__(self) -> Shown:
         return self
@@ -74,7 +76,12 @@ class Shown:
             left = (time.monotonic() - began) / (done - finished) * (total - done)
             bar.tell(done, total, f"{task.cell.adapter.label}, {clock(left)} left")
 
+        self._training = lambda text: bar.tell(done, total, text)
         return tell
+
+    def training(self, text: str) -> None:
+        """Tells how far the training of a network is, beside the bar over all cells."""
+        self._training(text)
 
     def doing(self, text: str) -> None:
         """A spinner that says what is being done."""

@@ -62,7 +62,9 @@ def study(
     from fewshot_flair.cli.parsing import command_line, parse_shots, run_name, split_names
     from fewshot_flair.cli.steps import Shown
     from fewshot_flair.experiment.design import Study
+    from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.experiment.runner import run_study
+    from fewshot_flair.models.mistakes import worst_mistakes
     from fewshot_flair.report.page import write_report
 
     console = terminal.console()
@@ -85,7 +87,8 @@ def study(
         )
         if report:
             steps.doing("the report")
-            write_report(results, folder=folder)
+            how = Encoding(**execution)
+            write_report(results, folder=folder, mistakes=worst_mistakes(folder, how, steps=steps))
     tables.study(console, results)
     show.written(console, results, folder, report=report)
 
@@ -98,17 +101,20 @@ def report(
 ) -> None:
     """Write a run's report: one HTML file, figures as PNG and SVG, tables as Markdown and LaTeX."""
     from fewshot_flair.cli import terminal
+    from fewshot_flair.cli.steps import Shown
     from fewshot_flair.errors import InputError
     from fewshot_flair.evaluation import METRICS
     from fewshot_flair.experiment.results import StudyResults
+    from fewshot_flair.models.mistakes import worst_mistakes
     from fewshot_flair.report.page import write_report
     from fewshot_flair.report.summary import defined_blocks
 
     if metric not in METRICS:
         raise InputError(f"--metric {metric!r}: there are {', '.join(METRICS)}")
     results = StudyResults.read(folder)
-    path = write_report(results, metric, folder=folder)
     console = terminal.console()
+    with Shown(console, brief=True) as steps:
+        path = write_report(results, metric, folder=folder, mistakes=worst_mistakes(folder, steps=steps))
     for name, why in defined_blocks(results, metric)[1].items():
         terminal.warn(console, f"left out, as {metric} is undefined there: {name} ({why})")
     terminal.say(console, f"report: {path}; figures/ and tables/ beside it")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fewshot_flair.experiment.results import CellResult, StudyResults
     from fewshot_flair.report.summary import Block, Entry
 
-__all__ = ["adaptation", "as_json", "study"]
+__all__ = ["adaptation", "as_json", "elsewhere", "study"]
 
 SHORT_NAME = 8
 """Class names of at most so many characters head the columns of a confusion matrix themselves."""
@@ -62,6 +62,7 @@ def study(to: Console, results: StudyResults) -> None:
 
     draws = n_draws(results.rows)
     found = blocks(results)
+    results, everywhere = results.home, results
     over = ""
     unbounded = to.options.update(width=10_000)
     for block in found:
@@ -79,6 +80,35 @@ def study(to: Console, results: StudyResults) -> None:
         warn(to, note)
     if results.record.left_out:
         warn(to, f"left out: {'; '.join(results.record.left_out)}")
+    if everywhere is not results:
+        elsewhere(to, everywhere)
+
+
+def elsewhere(to: Console, results: StudyResults) -> None:
+    """Balanced accuracy on each test side, means over draws, and the cost: a table for each setting."""
+    from fewshot_flair.experiment.grid import SETTING
+
+    groups: dict[tuple[Any, ...], dict[str, dict[str, CellResult]]] = {}
+    for cell in results.cells:
+        setting = tuple(cell.names[name] for name in SETTING if name != "test")
+        groups.setdefault(setting, {}).setdefault(cell.names["test"], {})[cell.names["adapter"]] = cell
+    for sides in groups.values():
+        table = plain_table()
+        table.add_column("adapter", overflow="fold")
+        for name in (*sides, "seconds", "trained"):
+            table.add_column(plain(name), justify="right", overflow="fold")
+        home = next(iter(sides.values()))
+        for label, cell in home.items():
+            means = [_interval(cells[label], "balanced_accuracy")[0] for cells in sides.values()]
+            cost = (f"{cell.fit_seconds:.3g}", f"{cell.trainable_parameters:,}")
+            table.add_row(plain(label), *map(percentage, means), *cost)
+        names = cell.names
+        title = (
+            f"{names['data']}, {names['encoder']} encoder, {shots_text(names['shots'])}, {names['scenario']}"
+        )
+        under_title(to, f"{title}: balanced accuracy, %, tested on", table)
+    for note in dict.fromkeys(note for cell in results.cells if cell.tuned for note in cell.notes):
+        warn(to, note)
 
 
 def _study_table(block: Block, scenario: str, *, intervals: bool) -> Table:

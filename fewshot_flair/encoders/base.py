@@ -9,6 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -153,13 +154,15 @@ class Encoder(ABC):
         MissingFileError, InputError
             If a photograph cannot be read, or the weights cannot be loaded.
         """
-        preparation = replace(self.preparation, crop=crop)
+        ready = self.prepare  # a changed encoder changes them there
+        if crop != self.preparation.crop:
+            ready = partial(prepare, preparation=replace(self.preparation, crop=crop))
         items = as_list(images)
         if not items:
             raise InputError(f"{self.name}: no images to encode; give at least one")
         parts = []
         for start in range(0, len(items), batch_size):
-            batch = np.stack([prepare(image, preparation) for image in items[start : start + batch_size]])
+            batch = np.stack([ready(image) for image in items[start : start + batch_size]])
             parts.append(self.encode_with_map(batch) if local else self.encode_prepared(batch))
 
         def joined(name: str) -> NDArray[np.float32] | None:

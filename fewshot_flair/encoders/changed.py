@@ -26,7 +26,7 @@ class ChangedEncoder(Encoder):
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.name, self.preparation, self.precision = encoder.name, encoder.preparation, encoder.precision
-        self.device, self.engine = encoder.device, encoder.engine
+        self.device, self.engine, self.local_map = encoder.device, encoder.engine, encoder.local_map
 
     @property
     @abstractmethod
@@ -46,3 +46,7 @@ class ChangedEncoder(Encoder):
     def encode_prepared(self, batch: NDArray[np.float32]) -> ImageFeatures:
         """Encode as the encoder does."""
         return self.encoder.encode_prepared(batch)
+
+    def encode_with_map(self, batch: NDArray[np.float32]) -> ImageFeatures:
+        """Encode as the encoder does."""
+        return self.encoder.encode_with_map(batch)

@@ -3,11 +3,12 @@ from .clinic import Clinic, Rows
 from .decisions import DecisionFigures
 from .design import Study
 from .encoding import Encoding
+from .networks import Networks
 from .provenance import Provenance
 from .results import RunRecord, StudyResults
 from .runner import load_clinics, run_study
 from .scoring import evaluate_adapter
-from .spec import AdapterSpec
+from .spec import AdapterSpec, MethodSpec
 
 __all__ = [
     "AdapterSpec",
@@ -17,6 +18,8 @@ __all__ = [
     "DecisionFigures",
     "EncoderChoice",
     "Encoding",
+    "MethodSpec",
+    "Networks",
     "Provenance",
     "Rows",
     "RunRecord",

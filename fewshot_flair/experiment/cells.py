@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +21,19 @@ from fewshot_flair.experiment.measured import Measured, over_folds, repeated
 from fewshot_flair.experiment.results import FORMAT, CellResult
 from fewshot_flair.experiment.scoring import measure_adapter, noisy_labels
 from fewshot_flair.experiment.sets import measure_sets, where_it_ends
-from fewshot_flair.experiment.spec import usable_adapters
+from fewshot_flair.experiment.spec import MethodSpec, usable_adapters
 
 if TYPE_CHECKING:
     from fewshot_flair.episodes import Episodes
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.design import Study
     from fewshot_flair.experiment.grid import Cell
+    from fewshot_flair.experiment.tuned import Tuner
 
 __all__ = ["ClinicKey", "Task", "plan_tasks", "read_finished", "run_tasks"]
 
 ClinicKey = tuple[str, str, str]
-"""Data set, encoder and prompts."""
+"""Data set (of a further test side its own name, see `DataSet.tested_on`), encoder and prompts."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,16 @@ class Task:
     study: Study
     path: Path
     device: str = "cpu"
+    tuner: Tuner | None = None
+    """What trains a network; only in this process, as it uses the whole machine."""
 
 
 def plan_tasks(
-    study: Study, clinics: Mapping[ClinicKey, Clinic], out: Path, device: str = "cpu"
+    study: Study,
+    clinics: Mapping[ClinicKey, Clinic],
+    out: Path,
+    device: str = "cpu",
+    tuner: Tuner | None = None,
 ) -> list[Task]:
     """One task a cell, in the study's order; adapters without what they need are left out.
 
@@ -56,6 +64,8 @@ def plan_tasks(
         By data set, encoder and prompts.
     out : Path
         The study's folder; finished cells lie in its ``cells/``.
+    tuner : Tuner, optional
+        For the methods of fine-tuning, where there are some.
 
     Raises
     ------
@@ -65,15 +75,16 @@ def plan_tasks(
     tasks = []
     digests = {key: clinic.digests for key, clinic in clinics.items()}
     usable = {
-        key: usable_adapters(study.adapters, has_text=clinic.text is not None)[0]
+        key: usable_adapters(study.fits, has_text=clinic.text is not None)[0]
         for key, clinic in clinics.items()
     }
     for cell in study.cells():
-        where = (cell.data, cell.encoder, cell.prompts)
+        where = (cell.side.data.name, cell.encoder, cell.prompts)
         if cell.adapter not in usable[where]:
             continue
         path = out / "cells" / f"{_key(study, cell, digests[where])}.json"
-        tasks.append(Task(cell, clinics[where], study, path, device))
+        trains = tuner if isinstance(cell.adapter, MethodSpec) else None
+        tasks.append(Task(cell, clinics[where], study, path, device, trains))
     if not tasks:
         labels = ", ".join(spec.label for spec in study.adapters)
         raise InputError(
@@ -84,10 +95,11 @@ def plan_tasks(
 
 def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
     """Digest of everything its results depend on: 16 hex digits, the name of its file."""
-    (data,) = (each for each in study.data if each.name == cell.data)
+    data = cell.side.data
+    method = cell.adapter.create() if isinstance(cell.adapter, MethodSpec) else None
     parts = {
-        "made_by": [FORMAT, __version__, code_digest(cell.adapter.name)],
-        "draws": [study.seeds, study.protocol, study.unit, study.allow_fewer, study.unlabelled_on(cell.data)],
+        "made_by": [FORMAT, __version__, code_digest(type(method) if method else cell.adapter.name)],
+        "draws": [study.seeds, study.protocol, study.unit, study.allow_fewer, study.unlabelled_on(data)],
         "digests": list(digests),
         "clinics": [data.train_clinics, data.test_clinics],
         "prompts": cell.prompts,
@@ -103,6 +115,8 @@ def _key(study: Study, cell: Cell, digests: Sequence[str]) -> str:
         parts["augmentation"] = [study.feature_augmentation, study.test_augmentation]
     if study.calibrate:
         parts["calibrate"] = True
+    if isinstance(cell.adapter, MethodSpec):
+        parts["tuned"] = [repr(method), cell.adapter.wise, cell.adapter.soup, study.tuning.to_dict()]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
@@ -149,28 +163,50 @@ def run_tasks(
     pending = [task for task in tasks if task.path not in kept]
     for task in pending[:1]:
         task.path.parent.mkdir(parents=True, exist_ok=True)
-    for task, cell in _computed(pending, jobs, scheduler):
+    fitted = [task for task in pending if task.tuner is None]
+    # cells of the same networks one after another, so that these are read once
+    trained = sorted((task for task in pending if task.tuner is not None), key=_training)
+    for task, cell in itertools.chain(_computed(fitted, jobs, scheduler), _computed(trained, 1, None)):
         kept[task.path] = cell
         done(task)
     return [kept[task.path] for task in tasks]
 
 
+def _training(task: Task) -> list[str]:
+    """What the networks of a cell depend on, in the study's names."""
+    cell = task.cell
+    assert isinstance(cell.adapter, MethodSpec)
+    places = [cell.side.home, cell.encoder, cell.prompts, scenario_label(cell.scenario)]
+    return [*places, f"{cell.label_noise}", f"{cell.shots:012d}", cell.adapter.whole.label]
+
+
 def compute(task: Task) -> CellResult:
     """Compute one cell and keep it."""
-    from fewshot_flair.adapters import get_adapter_class
     from fewshot_flair.adapters.threads import one_thread
 
-    with one_thread():  # several round otherwise, and results must not depend on how many cores there are
+    cell = task.cell
+    # several round otherwise, and results must not depend on how many cores there are
+    with one_thread() if task.tuner is None else nullcontext():
         if not task.clinic.fold_rows:
             found = _measured(task, task.clinic).result()
-        elif task.study.protocol == FLAIR_2025 and not get_adapter_class(task.cell.adapter.name).needs_shots:
+        elif task.study.protocol == FLAIR_2025 and not _needs_shots(cell):
             # as the paper tests zero-shot: on every row, whatever the fold
             found = repeated(_measured(task, task.clinic), len(task.clinic.fold_rows))
         else:
             found = over_folds([_measured(task, fold) for fold in task.clinic.folds])
-    found = found.named(task.cell.names)
+    tuned = None
+    if isinstance(cell.adapter, MethodSpec):
+        own, wise = cell.adapter, cell.adapter.wise
+        tuned = {"method": own.whole.label, "wise": 1.0 if wise is None else wise, "soup": own.soup}
+    found = replace(found, names=cell.names, tuned=tuned)
     found.write(task.path)
     return found
+
+
+def _needs_shots(cell: Cell) -> bool:
+    from fewshot_flair.adapters import get_adapter_class
+
+    return isinstance(cell.adapter, MethodSpec) or get_adapter_class(cell.adapter.name).needs_shots
 
 
 def _measured(task: Task, clinic: Clinic) -> Measured:
@@ -178,8 +214,13 @@ def _measured(task: Task, clinic: Clinic) -> Measured:
     from fewshot_flair.adapters import get_adapter_class
 
     cell = task.cell
+    if task.tuner is not None:
+        return task.tuner.measured(
+            cell, clinic, draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=0)
+        )
     free = get_adapter_class(cell.adapter.name).uses_unlabeled
-    episodes = draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=free)
+    wanted = task.study.unlabelled_on(cell.side.data) if free else 0
+    episodes = draw(task.study, clinic, cell.scenario, cell.shots, unlabelled=wanted)
     found = measure_adapter(
         clinic,
         cell.adapter,
@@ -189,14 +230,13 @@ def _measured(task: Task, clinic: Clinic) -> Measured:
         device=task.device,
         calibrate=task.study.calibrate,
     )
-    found.notes.extend(_fewer(episodes, task.study.unlabelled_on(cell.data) if free else None))
+    found.notes.extend(_fewer(episodes, wanted))
     if task.study.conformal:
         labels = noisy_labels(clinic, episodes, cell.label_noise)
         rows, notes = measure_sets(clinic, cell.adapter, episodes, labels, task.study.conformal)
         found.sets.extend(rows)
         if rows:
-            data = next(data for data in task.study.data if data.name == cell.data)
-            notes += where_it_ends(data, clinic, scenario_label(cell.scenario), episodes)
+            notes += where_it_ends(cell.side.data, clinic, scenario_label(cell.scenario), episodes)
         found.notes.extend(notes)
     return found
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from fewshot_flair.errors import InputError
+from fewshot_flair.images.corruptions.base import corruption_of, names_corruption
 from fewshot_flair.images.tiles import Tiles
 from fewshot_flair.strict import Strict
 
-__all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Short", "data_name"]
+__all__ = ["FLAIR_2025", "DataSet", "DecisionChoice", "EncoderChoice", "Short", "TestSide", "data_name"]
 
 FLAIR_2025 = "flair-2025"
 """The protocol of FLAIR's tables: zero-shot on every row, other adapters over five folds of the rows as they come."""
@@ -33,6 +35,8 @@ class DataSet(Strict):
         The test photographs, without their labels, are the pool: adapters that can learn from them. Not with `pool`.
     other_patients : bool
         The patients of `test_on` are other people even where identifiers agree.
+    corruption : str, optional
+        What spoils the test photographs, as ``"blur:3"`` (see `fewshot_flair.images.corruption_of`).
     on_leak : {"refuse", "drop-train"}
         Whether a photograph on both sides of the split ends the study, or leaves the training side.
     train_clinics, test_clinics : list of str, optional
@@ -59,6 +63,7 @@ class DataSet(Strict):
     scale: Literal["dr"] | None = None
     skip_bad: bool = False
     other_patients: bool = False
+    corruption: str | None = None
     on_leak: Literal["refuse", "drop-train"] = "refuse"
     train_clinics: list[str] | None = None
     test_clinics: list[str] | None = None
@@ -73,6 +78,50 @@ class DataSet(Strict):
                 "transductive learns from the test photographs and pool names others; give one of the two"
             )
         return self
+
+    @field_validator("corruption")
+    @classmethod
+    def _known_corruption(cls, value: str | None) -> str | None:
+        return None if value is None else corruption_of(value).label
+
+    def tested_on(self, where: str) -> TestSide:
+        """The same training side with another test side: a manifest, ``"demo"``, or what spoils the own test rows.
+
+        Patients of another manifest are other people.
+        """
+        if names_corruption(where):
+            test = corruption_of(where).label
+            changes: dict[str, object] = {"corruption": test}
+        else:
+            test = data_name(where)
+            changes = {"test_on": where, "test_images": None, "other_patients": True}
+            changes |= {"corruption": None, "test_clinics": None, "source": None, "licence": None}
+        name = f"{self.name}, tested on {test}"
+        return TestSide(self.model_copy(update=changes | {"name": name}), self.name, test, "out")
+
+
+@dataclass(frozen=True)
+class TestSide:
+    """A data set, or one of its further test sides.
+
+    Attributes
+    ----------
+    data : DataSet
+        Its name tells the sides apart.
+    home : str
+        Name of the data set of the study.
+    test : str
+        What is tested on: the name of the data set itself, of another, or of a corruption.
+    distribution : {"in", "out"}
+        Whether these are the data set's own test rows, or one of the study's `tests`.
+    """
+
+    __test__ = False  # no test case, whatever its name
+
+    data: DataSet
+    home: str
+    test: str
+    distribution: Literal["in", "out"] = "in"
 
 
 class EncoderChoice(Strict):

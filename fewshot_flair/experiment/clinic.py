@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -44,6 +44,8 @@ class Rows:
         What the image is: the digest of its bytes.
     copies : tuple of FeatureBank
         Banks of augmented copies of the images, where there are some: to be fitted on, or tested on, instead.
+    paths : list of n str
+        Files of the images; empty where features came without photographs.
     """
 
     y: NDArray[np.int64]
@@ -53,6 +55,7 @@ class Rows:
     keys: list[str]
     bank: FeatureBank
     copies: tuple[FeatureBank, ...] = ()
+    paths: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -96,7 +99,8 @@ class Rows:
         images, patients, clinics, keys = (
             [values[i] for i in pick] for values in (self.images, self.patients, self.clinics, self.keys)
         )
-        return Rows(self.y[rows], images, patients, clinics, keys, self.bank, self.copies)
+        paths = [self.paths[i] for i in pick] if self.paths else []
+        return Rows(self.y[rows], images, patients, clinics, keys, self.bank, self.copies, paths)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -177,6 +181,7 @@ class Clinic:
             *(str([train.tolist(), test.tolist()]) for train, test in self.fold_rows),
             self.provenance.encoder.fingerprint_id,
             self.provenance.text_digest,
+            self.test.bank.source.fingerprint_id,
             *([self.train.bank.source.fingerprint_id] if "local" in self.feature_dims else []),
         ]
 

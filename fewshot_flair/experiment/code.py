@@ -19,22 +19,26 @@ PARTS = (
     "evaluation",
     "conformal",
     "experiment/scoring.py",
+    "experiment/fits.py",
     "experiment/measured.py",
     "experiment/draws.py",
     "experiment/sets.py",
     "experiment/calibrating.py",
 )
+TUNED = ("finetuning", "experiment/tuned.py")
+"""What networks depend on besides; a finished training stays, whatever changes here."""
 
 
-def code_digest(adapter: str) -> str:
+def code_digest(adapter: str | type) -> str:
     """Hex sha256 of this package's sources from episodes to metrics, and of the adapter's own where it is another's.
 
-    Of an adapter from elsewhere it is the whole file of its class, or, typed into an interpreter, its functions.
+    Of an adapter from elsewhere it is the whole file of its class, or, typed into an interpreter, its functions. The
+    class of a method of fine-tuning brings the sources of that, too.
     """
     from fewshot_flair.adapters import get_adapter_class
 
-    kind = get_adapter_class(adapter)
-    digest = hashlib.sha256(_package_digest())
+    kind = get_adapter_class(adapter) if isinstance(adapter, str) else adapter
+    digest = hashlib.sha256(_package_digest(PARTS if isinstance(adapter, str) else (*PARTS, *TUNED)))
     for cls in kind.__mro__:
         if cls is not object and not cls.__module__.startswith(("fewshot_flair.", "sklearn.")):
             digest.update(_source(cls))
@@ -42,9 +46,9 @@ def code_digest(adapter: str) -> str:
 
 
 @cache
-def _package_digest() -> bytes:
+def _package_digest(parts: tuple[str, ...]) -> bytes:
     digest = hashlib.sha256()
-    for part in PARTS:
+    for part in parts:
         path = PACKAGE / part
         files = [path] if path.is_file() else sorted(path.rglob("*.py"))
         if not files:

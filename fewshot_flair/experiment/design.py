@@ -15,12 +15,14 @@ from fewshot_flair.experiment.choices import (
     DecisionChoice,
     EncoderChoice,
     Short,
+    TestSide,
     data_name,
 )
 from fewshot_flair.experiment.grid import ALL_SHOTS, Cell, scenario_label
+from fewshot_flair.experiment.networks import Networks
 from fewshot_flair.experiment.sets import SetSpec
 from fewshot_flair.experiment.spec import AdapterSpec, frozen_adapters
-from fewshot_flair.strict import Strict, check_names_differ
+from fewshot_flair.strict import check_names_differ
 
 __all__ = ["Study"]
 
@@ -30,8 +32,10 @@ Shots = Annotated[int, Field(ge=1, le=ALL_SHOTS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Study(Strict):
+class Study(Networks):
     """A grid over data sets, encoders, prompts, scenarios, shots, adapters, and how labels are given.
+
+    `Networks` has the entries of fine-tuned networks.
 
     Attributes
     ----------
@@ -51,6 +55,9 @@ class Study(Strict):
         In the file ``"name"``, ``"name:parameter=value"`` or ``{name = ..., parameter = ...}``; the
         string ``"all"`` stands for every adapter that needs neither unlabelled images nor local features nor the
         text tower while it fits.
+    tests : list of str
+        Further test sides of every data set: manifests, ``"demo"``, or corruptions of its own test photographs, as
+        ``"blur:3"``. The training side is the same (see `DataSet.tested_on`), and so are classes and names of columns.
     allow_fewer : bool
         Take what there is where a class has fewer images than shots, instead of an error.
     prompts : list of str
@@ -85,7 +92,8 @@ class Study(Strict):
     question: str = ""
     data: list[DataSet] = Field(min_length=1)
     encoders: list[EncoderChoice] = Field(default=[EncoderChoice(name="mini")], min_length=1)
-    adapters: list[AdapterSpec] = Field(min_length=1)
+    tests: list[str] = Field(default=[], max_length=1000)
+    adapters: list[AdapterSpec] = Field(default=[])
     shots: list[Shots] = Field(default=[1, 2, 4, 8, 16], min_length=1)
     scenarios: list[str | dict[str, Any]] = Field(default=["standard"], min_length=1)
     seeds: list[Seed] = Field(default=list(range(20)), min_length=1, max_length=100_000)
@@ -184,14 +192,30 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Study:
+        if not self.fits:
+            raise ValueError("adapters: there is none, and no method either; name one or more of either kind")
         names = {
             "data": [data.name for data in self.data],
+            **{
+                f"tests of {data.name}": [s.test for s in self.sides if s.home == data.name]
+                for data in self.data
+            },
             "encoders": [encoder.name for encoder in self.encoders],
             "adapters": [spec.label for spec in self.adapters],
+            "methods": [spec.label for spec in self.fits],
             "scenarios": [scenario_label(scenario) for scenario in self.scenarios],
             "prompts": [Path(name).stem for name in self.prompts],
         }
         check_names_differ(names)
+        for where in self.tests:
+            if all(self._is_home(where, data) for data in self.data):
+                raise ValueError(
+                    f"tests: {where} is the data set itself, which is tested on anyway; leave it out"
+                )
+        if len(self.seeds) < 2 and any(spec.soup for spec in self.networks):
+            raise ValueError(
+                "soup: it is the mean of the networks of several seeds, and there is one; give two or more"
+            )
         if (n := sum(1 for _ in itertools.islice(self.cells(), MOST_CELLS + 1))) > MOST_CELLS:
             raise ValueError(f"this grid has more than {n - 1:,} cells; make several studies of it")
         return self
@@ -256,16 +280,32 @@ class Study(Strict):
             entries["prompts"] = [p if p in ("expert", "names") else str(Path(p).resolve()) for p in prompts]
         return type(self).from_dict(entries)
 
+    @property
+    def sides(self) -> list[TestSide]:
+        """Each data set, followed by its further test sides; a data set is no further test side of itself."""
+        found = []
+        for data in self.data:
+            found.append(TestSide(data, data.name, data.name))
+            found += [data.tested_on(where) for where in self.tests if not self._is_home(where, data)]
+        return found
+
+    def _is_home(self, where: str, data: DataSet) -> bool:
+        return (self.folder / where).resolve() == (self.folder / data.manifest).resolve()
+
+    @property
+    def fits(self) -> list[AdapterSpec]:
+        """What is fitted: adapters, then each method at each place on its path, and its soup."""
+        return [*self.adapters, *self.networks]
+
     def cells(self) -> Iterator[Cell]:
         """Every combination, data set by data set, adapters innermost."""
         grid = itertools.product(
-            [data.name for data in self.data], [encoder.name for encoder in self.encoders], self.prompts,
-            self.scenarios, self.label_noise, self.shots, self.adapters, self.prior,
+            self.sides, [encoder.name for encoder in self.encoders], self.prompts,
+            self.scenarios, self.label_noise, self.shots, self.fits, self.prior,
         )  # fmt: skip
         for combination in grid:
             yield Cell(*combination)
 
-    def unlabelled_on(self, data: str) -> int | None:
-        """Images without labels that an episode on this data set gets; None: the whole pool."""
-        own = next(each.unlabelled for each in self.data if each.name == data)
-        return self.unlabelled if own is None else own
+    def unlabelled_on(self, data: DataSet) -> int | None:
+        """Images without labels that an episode on a data set gets; None: the whole pool."""
+        return self.unlabelled if data.unlabelled is None else data.unlabelled

@@ -64,28 +64,26 @@ def check_draws(study: Study, name: str, sources: Sources) -> None:
 
 
 def draw(
-    study: Study, clinic: Clinic, scenario: str | Mapping[str, Any], shots: int, *, unlabelled: bool
+    study: Study, clinic: Clinic, scenario: str | Mapping[str, Any], shots: int, *, unlabelled: int | None
 ) -> Episodes:
-    """Support sets of the study's seeds, with unlabelled rows where an adapter asks for them.
+    """Support sets of the study's seeds, with so many unlabelled rows (None: the whole pool, 0: none).
 
     Rows count through the clinic's training rows and then its pool, as in `Clinic.learnable`.
     """
     kept = _DRAWN.setdefault(clinic, {})
-    wanted = study.unlabelled_on(clinic.name) if unlabelled else 0
-    key = repr((scenario, shots, wanted, study.seeds, study.protocol, study.allow_fewer, study.unit))
+    key = repr((scenario, shots, unlabelled, study.seeds, study.protocol, study.allow_fewer, study.unit))
     if key not in kept:
-        kept[key] = _draw(study, clinic, scenario, shots, unlabelled=unlabelled)
+        kept[key] = _draw(study, clinic, scenario, shots, unlabelled)
     return kept[key]
 
 
 def _draw(
-    study: Study, clinic: Clinic, scenario: str | Mapping[str, Any], shots: int, *, unlabelled: bool
+    study: Study, clinic: Clinic, scenario: str | Mapping[str, Any], shots: int, wanted: int | None
 ) -> Episodes:
     sampler = sampler_of(study, scenario, shots, clinic.classes, clinic.test.y)
     groups = np.unique(clinic.train.patients, return_inverse=True)[1] if study.unit == "patient" else None
     drawn = sampler.sample_many(clinic.train.y, study.seeds, classes=clinic.classes, groups=groups)
-    wanted = study.unlabelled_on(clinic.name)
-    if not unlabelled or wanted == 0 or (wanted is None and clinic.pool is None):
+    if wanted == 0 or (wanted is None and clinic.pool is None):
         return drawn
     if clinic.pool is not None:
         return Episodes(drawn.seeds, drawn.indices, _of_pool(clinic, drawn.seeds, wanted))

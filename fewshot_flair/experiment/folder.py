@@ -75,7 +75,7 @@ def check_out(out: Path, data: Iterable[str], *, replace: bool = False) -> str:
         )
     if not out.is_dir() or not any(path.name != LOCK for path in out.iterdir()):
         return ""
-    if not (out / "run.json").is_file() and not (out / "cells").is_dir():
+    if not any((out / part).exists() for part in ("run.json", "cells", "trainings")):
         raise InputError(
             f"--out {out}: the folder is not empty and holds no earlier run; give a new or an empty one"
         )
@@ -111,11 +111,13 @@ def writing(out: Path) -> Iterator[None]:
 def splits_table(clinics: Iterable[Clinic]) -> pd.DataFrame:
     """Which photograph is on which side: ``image``, ``label``, ``patient_id``, ``split``, ``data``, ``key``.
 
-    With folds a row a fold and photograph, and the column ``fold``.
+    With folds a row a fold and photograph, and the column ``fold``. Of further test sides just the test rows, where
+    they are other photographs; their ``data`` is the side's name.
     """
     import pandas as pd
 
     tables = []
+    seen: set[int] = set()
     for clinic in {clinic.name: clinic for clinic in clinics}.values():
         sides: list[tuple[str, Rows, int | None]] = [
             (side, rows, fold)
@@ -123,8 +125,11 @@ def splits_table(clinics: Iterable[Clinic]) -> pd.DataFrame:
             for side, rows in (("train", part.train), ("test", part.test))
         ]
         sides = sides or [("train", clinic.train, None), ("test", clinic.test, None)]
+        if id(clinic.train) in seen:
+            sides = [] if clinic.provenance.corruption else [("test", clinic.test, None)]
         # each photograph once: where the test rows are the pool too, they are told as test rows
-        pool = None if clinic.provenance.transductive else clinic.pool
+        pool = None if clinic.provenance.transductive or id(clinic.train) in seen else clinic.pool
+        seen.add(id(clinic.train))
         for side, rows, fold in [*sides, *([("pool", pool, None)] if pool is not None else [])]:
             own = [patient.startswith("image ") for patient in rows.patients]
             tables.append(

@@ -14,6 +14,8 @@ from fewshot_flair.words import counted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fewshot_flair.experiment.choices import TestSide
+
 __all__ = [
     "ALL_SHOTS",
     "SETTING",
@@ -29,15 +31,23 @@ __all__ = [
 ALL_SHOTS = 10**9
 """What stands for every training image there is: ``"all"`` of a study's shots."""
 
-SETTING = ["data", "encoder", "prompts", "scenario", "label_noise", "prior", "shots"]
+SETTING = ["data", "test", "encoder", "prompts", "scenario", "label_noise", "prior", "shots"]
 """The columns that name a setting; with ``adapter`` they name a cell, with ``seed`` a row."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of a study: all its seeds are computed at once."""
+    """One combination of a study: all its seeds are computed at once.
 
-    data: str
+    Attributes
+    ----------
+    side : TestSide
+        What is trained on and where it is tested.
+    adapter : AdapterSpec
+        What is fitted; a `MethodSpec` trains the encoder.
+    """
+
+    side: TestSide
     encoder: str
     prompts: str
     scenario: str | dict[str, Any]
@@ -50,7 +60,9 @@ class Cell:
     def names(self) -> dict[str, Any]:
         """The columns that tell this cell's rows from others'."""
         return {
-            "data": self.data,
+            "data": self.side.home,
+            "test": self.side.test,
+            "distribution": self.side.distribution,
             "encoder": self.encoder,
             "prompts": self.prompts if self.prompts in ("expert", "names") else Path(self.prompts).stem,
             "scenario": scenario_label(self.scenario),

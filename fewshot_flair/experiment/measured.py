@@ -26,6 +26,8 @@ class Measured:
         Of the test rows.
     seconds : float
         Of all fits.
+    trainable_parameters, bytes : int
+        Of one fit.
     """
 
     label: str
@@ -37,6 +39,8 @@ class Measured:
     y: NDArray[np.int64]
     patients: list[str]
     seconds: float
+    trainable_parameters: int
+    bytes: int
     notes: list[str]
     sets: list[dict[str, Any]] = field(default_factory=list)
 
@@ -86,6 +90,8 @@ def _joined(parts: Sequence[Measured], rows: list[dict[str, Any]], sets: list[di
             len(parts[0].classes),
         ),
         fit_seconds=sum(part.seconds for part in parts) / fits,
+        trainable_parameters=max(part.trainable_parameters for part in parts),
+        bytes=max(part.bytes for part in parts),
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
         sets=sets,
     )

@@ -97,6 +97,8 @@ class Provenance(_Record):
         Whether the table says who is tested on, or the split was drawn here.
     pool : Side or None
         Photographs without labels that adapters may learn from.
+    corruption : str
+        What spoils the test photographs; empty where nothing does.
     transductive : bool
         Whether these are the test photographs themselves.
     encoded, from_bank : int
@@ -136,6 +138,7 @@ class Provenance(_Record):
     skipped: list[SkippedImage]
     remarks: list[str]
     folds: int = 0
+    corruption: str = ""
     transductive: bool = False
     frequencies: Frequencies | None = None
 

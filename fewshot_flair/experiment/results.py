@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ __all__ = [
     "by_draw",
 ]
 
-FORMAT = "fewshot-flair run 3"
+FORMAT = "fewshot-flair run 4"
 """Raised with whatever a run's folder holds, so that folders of another make are not taken for ours."""
 BY_PATIENT = "patient_balanced_accuracy"
 """Column of balanced accuracy with a patient's photographs combined, where one has several."""
@@ -55,7 +56,11 @@ class CellResult:
     patient_interval : (float, float)
         Cluster bootstrap over test patients of the mean balanced accuracy; NaN with one patient.
     fit_seconds : float
-        Wall time of all fits over their number.
+        Wall time of all fits over their number; of a soup of the trainings of all its members.
+    trainable_parameters, bytes : int
+        Numbers that a fit learns, and what must be kept of it (with folds, the most of any).
+    tuned : dict or None
+        Of a fine-tuned network ``method`` (its label), ``wise`` (its place on WiSE-FT's path) and ``soup``.
     notes : list of str
         What the adapter warned of, such as a fall-back.
     sets : list of dict
@@ -69,6 +74,9 @@ class CellResult:
     reliability: NDArray[np.float64]
     patient_interval: tuple[float, float]
     fit_seconds: float
+    trainable_parameters: int
+    bytes: int
+    tuned: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     sets: list[dict[str, Any]] = field(default_factory=list)
 
@@ -89,9 +97,10 @@ class CellResult:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} holds no cell of a study ({error!r:.200})") from error
 
-    def named(self, names: Mapping[str, Any]) -> CellResult:
-        """The same with the names of a cell."""
-        return replace(self, names=dict(names))
+    @property
+    def at_home(self) -> bool:
+        """Whether the data set's own test rows are tested on, and not one of the study's `tests`."""
+        return self.names["distribution"] == "in"
 
 
 def by_draw(rows: Sequence[Mapping[str, Any]], key: str) -> list[float]:
@@ -238,6 +247,17 @@ class StudyResults:
     rows: pd.DataFrame
     cells: list[CellResult]
     record: RunRecord
+
+    @cached_property
+    def home(self) -> StudyResults:
+        """Those on the data sets' own test rows alone, without the study's `tests`."""
+        if all(cell.at_home for cell in self.cells):
+            return self
+        names = {clinic["name"] for clinic in self.record.study["data"]}
+        clinics = [clinic for clinic in self.record.clinics if clinic.data in names]
+        own = self.rows[self.rows["distribution"] == "in"].reset_index(drop=True)
+        record = self.record.model_copy(update={"clinics": clinics})
+        return StudyResults(own, [cell for cell in self.cells if cell.at_home], record)
 
     @classmethod
     def of(cls, cells: list[CellResult], record: RunRecord) -> StudyResults:

@@ -3,77 +3,34 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.cells import ClinicKey, Task, plan_tasks, read_finished, run_tasks
+from fewshot_flair.experiment.checks import check_study
 from fewshot_flair.experiment.choices import FLAIR_2025, DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic
 from fewshot_flair.experiment.decisions import check_decision
 from fewshot_flair.experiment.design import Study
-from fewshot_flair.experiment.draws import check_draws, sampler_of
-from fewshot_flair.experiment.encoding import Encoding, check_choice, encode, with_text
+from fewshot_flair.experiment.draws import check_draws
+from fewshot_flair.experiment.elsewhere import robustness_table
+from fewshot_flair.experiment.encoded import encode, encode_test, with_text
+from fewshot_flair.experiment.encoding import Encoding, check_choice
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
 from fewshot_flair.experiment.frequencies import frequencies_of, recall_by_frequency, with_frequencies
 from fewshot_flair.experiment.grid import with_all_shots
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
-from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources
+from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources, read_tests
 from fewshot_flair.experiment.spec import usable_adapters
+from fewshot_flair.experiment.steps import Steps
 from fewshot_flair.text.prompts import read_prompts
 
-__all__ = ["Steps", "load_clinics", "run_study"]
+if TYPE_CHECKING:
+    from fewshot_flair.data import Manifest
 
-
-class Steps(Protocol):
-    """What a study tells while it runs; a command shows it."""
-
-    def rendering(self) -> AbstractContextManager[Any]:
-        """Give the callback that is told how far the demo clinic's rendering is."""
-        ...
-
-    def extraction(self, name: str) -> AbstractContextManager[Any]:
-        """Give the progress callback of `extract`, for one data set and encoder."""
-        ...
-
-    def clinic(self, clinic: Clinic) -> None:
-        """Told of each data set when it is encoded."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Told what else a user should know."""
-        ...
-
-    def cells(self, finished: int, total: int) -> Callable[[Task], None]:
-        """Told before the cells start; what it returns is called for each that is done."""
-        ...
-
-    def doing(self, text: str) -> None:
-        """Told what is being done after the cells."""
-        ...
-
-
-class _Silent:
-    def rendering(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def extraction(self, name: str) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def clinic(self, clinic: Clinic) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
-
-    def cells(self, finished: int, total: int) -> Callable[[Task], None]:
-        return lambda _: None
-
-    def doing(self, text: str) -> None:
-        pass
+__all__ = ["load_clinics", "run_study"]
 
 
 def run_study(
@@ -114,10 +71,10 @@ def run_study(
         Before anything is computed: a patient on both sides of a split, bad rows, an unknown name.
     """
     out = Path(out)
-    told: Steps = steps or _Silent()
+    told = steps or Steps()
     if earlier := check_out(out, [data.name for data in study.data], replace=study.save):
         told.say(earlier)
-    published = _check(study)
+    published = check_study(study)
     how = Encoding(
         Path(cache) if cache else None,
         device,
@@ -130,7 +87,12 @@ def run_study(
     if study.save:
         for clinic in clinics.values():
             check_decision(study.decision, clinic.classes)
-    tasks = plan_tasks(study, clinics, out, device)
+    tuner = None
+    if study.methods:
+        from fewshot_flair.experiment.tuned import Tuner
+
+        tuner = Tuner(study, how, out / "trainings", told.training)
+    tasks = plan_tasks(study, clinics, out, device, tuner)
     with writing(out):
         kept, damaged = read_finished(tasks)
         if damaged:
@@ -155,7 +117,7 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
 
     Everything is read and checked before the first photograph is encoded.
     """
-    told = told or _Silent()
+    told = told or Steps()
     for data, choice in itertools.product(study.data, study.encoders):
         check_choice(data, choice)
     with told.rendering() as progress:
@@ -163,6 +125,12 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
             data.name: None if holds_features(data.manifest) else _read(study, data, progress, how)
             for data in study.data
         }
+    tests: dict[str, Manifest] = {}
+    for name, read in sources.items():
+        if read is not None:
+            further = [side for side in study.sides if side.home == name and side.distribution == "out"]
+            sources[name], found = read_tests(further, read, study.folder, how.cache)
+            tests |= found
     for name, read in sources.items():
         if read is not None:
             check_draws(study, name, read)
@@ -173,12 +141,20 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
     counts = {} if study.save else {each.name: frequencies_of(each, study.folder) for each in study.encoders}
     clinics: dict[ClinicKey, Clinic] = {}
     for choice in study.encoders:
-        for data in study.data:
-            clinic = _encoded(study, data, choice, sources[data.name], how, told)
-            clinic = with_frequencies(clinic, choice.name, counts.get(choice.name))
+        for side in study.sides:
+            data, read = side.data, sources[side.home]
+            if side.distribution == "in" or read is None:
+                clinic = _encoded(study, data, choice, read, how, told)
+                clinic = home = with_frequencies(clinic, choice.name, counts.get(choice.name))
+            else:
+                with told.extraction(f"{data.name}, {choice.name}") as progress:
+                    test = tests[data.name]
+                    said = test.remarks if data.corruption is None else ()
+                    clinic = encode_test(home, data, choice, test, how, progress, remarks=said)
             for name, texts in prompts.items():
                 clinics[data.name, choice.name, name] = with_text(clinic, name, texts)
-            told.clinic(next(reversed(clinics.values())))
+            if side.distribution == "in" or data.corruption is None:
+                told.clinic(next(reversed(clinics.values())))
     return clinics
 
 
@@ -205,8 +181,13 @@ def _encoded(
         return imported_clinic(data, study.folder, how.cache)
     from fewshot_flair.adapters import get_adapter_class
 
-    usable, _ = usable_adapters(study.adapters, has_text=how.encoder(choice).has_text)
-    if not usable and len(study.encoders) == 1:
+    encoder = how.encoder(choice)
+    if study.methods:
+        from fewshot_flair.finetuning.network import check_trainable
+
+        check_trainable(encoder)
+    usable, _ = usable_adapters(study.adapters, has_text=encoder.has_text)
+    if not usable and not study.methods and len(study.encoders) == 1:
         labels = ", ".join(spec.label for spec in study.adapters)
         raise InputError(
             f"none of {labels} works with {choice.name}, which has no text tower; try --adapter logistic (see "
@@ -218,41 +199,12 @@ def _encoded(
             told.say(
                 f"tiles {choice.tiles} of {choice.name} are not used: no adapter here takes local features"
             )
-        return encode(data, choice, sources, how, progress, local=local)
-
-
-def _check(study: Study) -> dict[str, Any] | None:
-    """Raise for names that are unknown, before anything is read; the published numbers, where there are some."""
-    import numpy as np
-
-    from fewshot_flair.experiment.published import read_published
-
-    for spec in study.adapters:
-        spec.check()
-    for scenario in study.scenarios:
-        if isinstance(scenario, str):
-            sampler_of(study, scenario, study.shots[0], [], np.zeros(0, np.int64))
-    if study.save and max(len(study.data), len(study.encoders), len(study.prompts)) > 1:
-        raise InputError(
-            "adapters are saved for one data set, one encoder and one kind of prompts; leave save out, or make "
-            "several studies of this one"
+        clinic = encode(data, choice, sources, how, progress, local=local)
+        if data.corruption is None:
+            return clinic
+        return encode_test(
+            clinic, data, choice, sources.test, how, progress, remarks=clinic.provenance.remarks
         )
-    augmented = study.feature_augmentation or study.test_augmentation
-    if augmented and (study.save or study.conformal or study.calibrate):
-        raise InputError(
-            "feature_augmentation and test_augmentation go with the metrics of draws alone; leave them out, or save, "
-            "conformal and calibrate"
-        )
-    if augmented and any(holds_features(data.manifest) for data in study.data):
-        raise InputError(
-            "files of features have no augmented copies; leave feature_augmentation and test_augmentation out"
-        )
-    if study.save and study.folds is not None:
-        raise InputError(
-            "adapters are saved for one training side, and folds make several; leave save or folds out (adapt saves, "
-            f"so protocol {FLAIR_2025} is for `fewshot-flair study`)"
-        )
-    return read_published(study.folder / study.published) if study.published else None
 
 
 def _kept(
@@ -277,6 +229,8 @@ def _kept(
         tables["recall_by_frequency.csv"] = with_all_shots(frequencies)
     if sets := [cell.names | row for cell in results.cells for row in cell.sets]:
         tables["conformal.csv"] = with_all_shots(pd.DataFrame(sets))
+    if study.tests or study.methods:
+        tables["robustness.csv"] = with_all_shots(robustness_table(results))
     record = results.record
     if study.save:
         from fewshot_flair.models.refit import refit_all

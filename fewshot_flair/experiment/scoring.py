@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import time
 import warnings
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_flair.experiment.calibrating import draw_temperatures
+from fewshot_flair.experiment.fits import Answers, adapter_answers, part_of
 from fewshot_flair.experiment.measured import Measured
 from fewshot_flair.experiment.results import BY_PATIENT, CellResult
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fewshot_flair.episodes import Episodes
     from fewshot_flair.experiment.clinic import Clinic
     from fewshot_flair.experiment.spec import AdapterSpec
 
-__all__ = ["evaluate_adapter", "measure_adapter", "noisy_labels"]
+__all__ = ["evaluate_adapter", "measure", "measure_adapter", "noisy_labels"]
 
 CALIBRATED = ("brier_score", "expected_calibration_error")
 """What is measured after a temperature too, on request."""
 PROBABILITY_BYTES = 256 * 2**20
-_warm: set[str] = set()
-"""Adapters that this process has fitted before."""
 
 
 def evaluate_adapter(clinic: Clinic, spec: AdapterSpec, episodes: Episodes, **settings: Any) -> CellResult:
@@ -70,17 +66,53 @@ def measure_adapter(
 
     Notes
     -----
-    Only the support rows' features are read for fitting; test rows stream in chunks, and episodes are
-    taken in groups so that probabilities stay within 256 MiB.
+    Only the support rows' features are read for fitting; test rows stream in chunks.
+    """
+    adapter = clinic.create(spec)
+    seen = clinic.provenance.transductive and adapter.uses_unlabeled and episodes.unlabeled is not None
+
+    def answer(part: Episodes, labels: list[NDArray[np.int64]]) -> Answers:
+        return adapter_answers(clinic, spec, part, labels, device, calibrate=calibrate)
+
+    notes = _sameness(episodes) + ([_seen(spec.label, episodes, len(clinic.test))] if seen else [])
+    return measure(
+        clinic, spec.label, episodes, answer,
+        label_noise=label_noise, prior=prior, balanced=adapter.class_balanced, seen=seen, notes=notes,
+    )  # fmt: skip
+
+
+def measure(
+    clinic: Clinic,
+    label: str,
+    episodes: Episodes,
+    answer: Callable[[Episodes, list[NDArray[np.int64]]], Answers],
+    *,
+    label_noise: float = 0.0,
+    prior: str = "none",
+    balanced: bool = False,
+    seen: bool = False,
+    notes: Sequence[str] = (),
+) -> Measured:
+    """Score what fits on episodes say of the test rows.
+
+    Parameters
+    ----------
+    answer : callable
+        Some episodes and the labels of their rows to the answers. Episodes are taken in groups, so that probabilities
+        stay within 256 MiB.
+    label_noise, prior
+        As `measure_adapter`.
+    balanced : bool
+        Whether the fits presume that classes are equally frequent.
+    seen : bool
+        Whether they learn from the test rows, without their labels.
+    notes : sequence of str
+        What is to be said of them; warnings follow.
     """
     from sklearn.exceptions import ConvergenceWarning
 
     from fewshot_flair.evaluation import score_draws
 
-    adapter = clinic.create(spec)
-    balanced = adapter.class_balanced
-    transductive = clinic.provenance.transductive
-    seen = transductive and adapter.uses_unlabeled and episodes.unlabeled is not None
     n_classes = len(clinic.classes)
     several = len(set(clinic.test.patients)) < len(clinic.test)
     group = max(1, PROBABILITY_BYTES // (8 * len(clinic.test) * n_classes))
@@ -89,22 +121,19 @@ def measure_adapter(
     confusion = np.zeros((n_classes, n_classes))
     reliability: NDArray[np.float64] | float = 0.0
     seconds = 0.0
-    notes = _sameness(episodes)
-    if seen:
-        notes.append(_seen(spec, episodes, len(clinic.test)))
+    told = list(notes)
     for start in range(0, len(episodes), group):
-        part = _part(episodes, slice(start, start + group))
+        part = part_of(episodes, slice(start, start + group))
         labels = noisy_labels(clinic, part, label_noise)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            probabilities, spent = _fit_predict(clinic, spec, part, labels, device)
-        notes += [
+            found = answer(part, labels)
+        told += [
             str(w.message) for w in warned if issubclass(w.category, RuntimeWarning | ConvergenceWarning)
         ]
-        seconds += spent
-        cooled = None
-        if calibrate:
-            cooled = _cooled(probabilities, draw_temperatures(clinic, spec, part, labels, device))
+        seconds += found.seconds
+        probabilities = found.probabilities
+        cooled = None if found.temperatures is None else _cooled(probabilities, found.temperatures)
         counts = np.stack([np.bincount(y_support, minlength=n_classes) for y_support in labels])
         if prior != "none":
             for given, own in zip(probabilities, counts, strict=True):
@@ -115,7 +144,7 @@ def measure_adapter(
         reliability = reliability + scored.reliability.sum(axis=0)
         predicted.append(probabilities.argmax(axis=2).astype(np.min_scalar_type(n_classes)))
         columns = {"seed": list(part.seeds), "n_support": counts.sum(axis=1).tolist()}
-        if transductive:
+        if clinic.provenance.transductive:
             columns["transductive"] = [seen] * len(part)
         columns |= {key: values.tolist() for key, values in scored.values.items()}
         if several:
@@ -129,9 +158,10 @@ def measure_adapter(
             ("support", counts),
         ):
             columns |= {f"{kind}_{name}": values[:, c].tolist() for c, name in enumerate(clinic.classes)}
+        columns |= found.columns
         rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return Measured(
-        label=spec.label,
+        label=label,
         classes=list(clinic.classes),
         rows=rows,
         confusion=confusion,
@@ -140,7 +170,9 @@ def measure_adapter(
         y=clinic.test.y,
         patients=clinic.test.patients,
         seconds=seconds,
-        notes=list(dict.fromkeys(notes)),
+        trainable_parameters=found.trainable_parameters,
+        bytes=found.bytes,
+        notes=list(dict.fromkeys(told)),
     )
 
 
@@ -177,11 +209,11 @@ def _sameness(episodes: Episodes) -> list[str]:
     ]
 
 
-def _seen(spec: AdapterSpec, episodes: Episodes, tested: int) -> str:
+def _seen(label: str, episodes: Episodes, tested: int) -> str:
     """What must stand beside figures on photographs that the adapter has learnt from without their labels."""
     taken = max((len(rows) for rows in episodes.unlabeled or ()), default=0)
     which = f"the {tested}" if taken == tested else f"{taken} of the {tested}"
-    return f"{spec.label} is transductive here: it learnt from {which} test photographs, without their labels"
+    return f"{label} is transductive here: it learnt from {which} test photographs, without their labels"
 
 
 def noisy_labels(clinic: Clinic, episodes: Episodes, rate: float) -> list[NDArray[np.int64]]:
@@ -212,88 +244,3 @@ def _moved(
     else:
         target = estimate_prior(probabilities, source)
     return correct_prior(probabilities, source, target)
-
-
-def _part(episodes: Episodes, which: slice) -> Episodes:
-    free = episodes.unlabeled
-    return type(episodes)(
-        episodes.seeds[which], episodes.indices[which], None if free is None else free[which]
-    )
-
-
-def _fit_predict(
-    clinic: Clinic,
-    spec: AdapterSpec,
-    episodes: Episodes,
-    labels: Sequence[NDArray[np.int64]],
-    device: str,
-) -> tuple[NDArray[np.float64], float]:
-    """Class probabilities (B, n, C) on the test rows, and seconds for all fits.
-
-    Episodes share the pool's rows, unless their labels differ (label noise): then each brings its own.
-    """
-    from scipy.special import softmax
-
-    from fewshot_flair.adapters import fit_episodes
-
-    adapter = clinic.create(spec)
-    kind = clinic.feature_kind(adapter.features)
-    free = (episodes.unlabeled if adapter.uses_unlabeled else None) or ()
-    blocks = [*episodes.indices, *free]
-    ends = np.cumsum([len(rows) for rows in blocks])[:-1]
-    pool = np.concatenate(blocks)
-    known = np.concatenate(
-        [clinic.train.y, np.zeros(0 if clinic.pool is None else len(clinic.pool), np.int64)]
-    )
-    y = np.concatenate([*labels, *(known[rows] for rows in free)])
-    places = np.arange(len(pool))
-    if np.array_equal(y, known[pool]):
-        pool, places = np.unique(pool, return_inverse=True)
-        y = known[pool]
-    blocks = np.split(places, ends)
-    n = len(episodes)
-    local = type(episodes)(episodes.seeds, tuple(blocks[:n]), tuple(blocks[n:]) if free else None)
-    X = clinic.learnable(kind, pool)
-    if clinic.train.copies:
-        X, y, local = _augmented(clinic, kind, pool, X, y, local)
-    if adapter.name not in _warm and not adapter.needs_tower:
-        # the first fit of a process loads libraries, which is not what a fit costs
-        one = _part(local, slice(1))
-        fit_episodes(adapter, X, y, one, classes=range(len(clinic.classes)), device=device)
-        _warm.add(adapter.name)
-    began = time.perf_counter()
-    fitted = fit_episodes(adapter, X, y, local, classes=range(len(clinic.classes)), device=device)
-    seconds = time.perf_counter() - began
-    probabilities = np.empty((n, len(clinic.test), len(clinic.classes)))
-    copies = clinic.test.of_copies()
-    for chunk in clinic.test.chunks():
-        # of augmented copies the mean of the logits, as FLAIR's code takes it
-        logits = sum(fitted.logits(rows.read(kind, chunk)).astype(np.float64) for rows in copies)
-        probabilities[:, chunk] = softmax(logits / len(copies), axis=-1)
-    return probabilities, seconds
-
-
-def _augmented(
-    clinic: Clinic,
-    kind: str,
-    pool: NDArray[np.int64],
-    X: NDArray[np.float32],
-    y: NDArray[np.int64],
-    episodes: Episodes,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], Episodes]:
-    """Every support row in all its augmented copies and not as it is; unlabelled rows as they are."""
-    n, copies = len(pool), clinic.train.of_copies()
-    labelled = pool < len(clinic.train)  # of the clinic's pool there are no copies
-    blocks = [X]
-    for rows in copies:
-        block = X.copy()
-        block[labelled] = rows.read(kind, pool[labelled])
-        blocks.append(block)
-    support = tuple(
-        np.concatenate([rows + (1 + c) * n for c in range(len(copies))]) for rows in episodes.indices
-    )
-    return (
-        np.concatenate(blocks),
-        np.tile(y, len(blocks)),
-        type(episodes)(episodes.seeds, support, episodes.unlabeled),
-    )

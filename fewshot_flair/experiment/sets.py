@@ -208,4 +208,6 @@ def where_it_ends(data: DataSet, clinic: Clinic, scenario: str, episodes: Episod
         )
     if data.test_on or data.train_clinics != data.test_clinics:
         said.append("the test rows are of another clinic than the drawn ones, so nothing is guaranteed")
+    if data.corruption is not None:
+        said.append("the test photographs are spoilt and the drawn ones are not, so nothing is guaranteed")
     return [f"{NOTE}{clinic.name}: {each}" for each in said]

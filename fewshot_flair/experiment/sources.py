@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from fewshot_flair.bank.memo import keys_of_files
 from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
-from fewshot_flair.data.twins import differently_labelled, on_both_sides, twins, twins_message
+from fewshot_flair.data.twins import Twin, differently_labelled, on_both_sides, twins, twins_message
 from fewshot_flair.datasets.register import recognised
 from fewshot_flair.episodes.folds import flair_folds, inseparable, patient_folds
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.experiment.choices import FLAIR_2025, DataSet
+from fewshot_flair.experiment.choices import FLAIR_2025, DataSet, TestSide
 from fewshot_flair.words import counted
 
-__all__ = ["FEATURES", "Fold", "Sources", "holds_features", "read_folded", "read_sources"]
+__all__ = ["FEATURES", "Fold", "Sources", "holds_features", "read_folded", "read_sources", "read_tests"]
 
 FEATURES = "features"
 """What stands for the encoder where the data bring their features along."""
@@ -44,6 +44,8 @@ class Sources:
     split_given: bool
     remarks: list[str]
     folds: list[Fold] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+    """Digests of the files by their paths."""
 
     @property
     def all(self) -> list[Manifest]:
@@ -99,10 +101,7 @@ def read_sources(
         first.split("pool") if len(labelled) < len(first) and first.has_split else first.take(first.y < 0)
     )
     train = labelled.split("train") if labelled.has_split else labelled
-    if others:
-        test = others[0].split("test") if others[0].has_split else others[0].take(others[0].y >= 0)
-    else:
-        test = labelled.split("test")
+    test = _test_rows(others[0]) if others else labelled.split("test")
     remarks = [said for side in (first, *others, *pools) for said in side.remarks]
     if first.has_split and first.pool_left_out:
         remarks.append(
@@ -110,7 +109,40 @@ def read_sources(
         )
     pools = [side for side in (own_pool, *pools) if len(side)]
     train, dropped = _without_twins(data, train, test, pools, keys)
-    return Sources(train, test, pools, not drawn, remarks + dropped)
+    return Sources(train, test, pools, not drawn, remarks + dropped, keys=keys)
+
+
+def read_tests(
+    sides: Sequence[TestSide], home: Sources, folder: Path = Path(), cache: Path | None = None
+) -> tuple[Sources, dict[str, Manifest]]:
+    """Read further test sides of a data set that was read: its sources, and the test rows by the name of the side.
+
+    A photograph that is trained on and tested on elsewhere ends this, or leaves the training rows of all sides
+    (`DataSet.on_leak`).
+
+    Raises
+    ------
+    InputError, MissingFileError
+        As `read_sources`.
+    """
+    tests = {}
+    for side in sides:
+        where = side.data.test_on
+        if side.data.corruption is not None or where is None:
+            tests[side.data.name] = home.test
+            continue
+        test = _test_rows(_read_tested(side.data, where, folder, None, home.train.classes))
+        keys = home.keys | keys_of_files([str(path) for path in test.frame["path"]], cache)
+        train, said = _without_leaks(side.data, home.train, test, keys)
+        home = replace(home, train=train, remarks=home.remarks + said)
+        own = twins({"test": test}, keys)
+        tests[side.data.name] = replace(test, remarks=test.remarks + _two_labels(own))
+    return home, tests
+
+
+def _test_rows(manifest: Manifest) -> Manifest:
+    """The test rows of another table: those of its split, or all with a label."""
+    return manifest.split("test") if manifest.has_split else manifest.take(manifest.y >= 0)
 
 
 def read_folded(
@@ -202,27 +234,34 @@ def _published_remarks(
 def _without_twins(
     data: DataSet, train: Manifest, test: Manifest, pools: list[Manifest], keys: dict[str, str]
 ) -> tuple[Manifest, list[str]]:
-    """The training rows that are not tested on too, where that was asked for; else such a row is refused."""
-    sides = {"train": train, "test": test}
-    leaks = on_both_sides(twins(sides, keys))
-    said = []
-    if leaks:
-        where = "trained on and tested on"
-        if data.on_leak == "refuse":
-            mend = "remove one of each, or go on without the training ones (--on-leak drop-train)"
-            raise InputError(twins_message(leaks, f"{where}; {mend}"))
-        tested = {keys[path] for path in test.frame["path"] if path in keys}
-        keep = np.array([keys.get(path) not in tested for path in train.frame["path"]])
-        said = [twins_message(leaks, f"{where}; the training ones were dropped")]
-        train = train.take(keep)
+    """The training rows that are not tested on too (see `_without_leaks`), and what is wrong with labels."""
+    train, said = _without_leaks(data, train, test, keys)
     groups = twins({"train": train, "test": test} | {f"pool {i}": p for i, p in enumerate(pools)}, keys)
-    if wrong := differently_labelled(groups):
-        said.append(
-            twins_message(
-                wrong, "under two names with two labels, of which one is wrong: mend or remove them"
-            )
-        )
-    return train, said
+    return train, said + _two_labels(groups)
+
+
+def _without_leaks(
+    data: DataSet, train: Manifest, test: Manifest, keys: dict[str, str]
+) -> tuple[Manifest, list[str]]:
+    """The training rows that are not tested on too, where that was asked for; else such a row is refused."""
+    leaks = on_both_sides(twins({"train": train, "test": test}, keys))
+    if not leaks:
+        return train, []
+    where = "trained on and tested on"
+    if data.on_leak == "refuse":
+        mend = "remove one of each, or go on without the training ones (--on-leak drop-train)"
+        raise InputError(twins_message(leaks, f"{where}; {mend}"))
+    tested = {keys[path] for path in test.frame["path"] if path in keys}
+    keep = np.array([keys.get(path) not in tested for path in train.frame["path"]])
+    return train.take(keep), [twins_message(leaks, f"{where}; the training ones were dropped")]
+
+
+def _two_labels(groups: list[list[Twin]]) -> list[str]:
+    wrong = differently_labelled(groups)
+    if not wrong:
+        return []
+    what = "under two names with two labels, of which one is wrong: mend or remove them"
+    return [twins_message(wrong, what)]
 
 
 def _read_tested(

@@ -1,7 +1,5 @@
 from .base import METHODS, FineTuning, create_finetuning, list_finetuning
 from .network import TunedNetwork
-from .plan import TuningPlan
-from .run import run_finetuning
 from .saving import save_tuned
 from .settings import TuningSettings
 from .tuning import TrainingSide, Tuned, fine_tune
@@ -13,13 +11,11 @@ __all__ = [
     "TrainingSide",
     "Tuned",
     "TunedNetwork",
-    "TuningPlan",
     "TuningSettings",
     "create_finetuning",
     "fine_tune",
     "interpolate",
     "list_finetuning",
-    "run_finetuning",
     "save_tuned",
     "soup",
 ]

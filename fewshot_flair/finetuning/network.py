@@ -16,9 +16,18 @@ from fewshot_flair.encoders.tower import TowerEncoder
 from fewshot_flair.errors import InputError
 from fewshot_flair.finetuning.base import FineTuning
 
-__all__ = ["State", "TunedNetwork"]
+__all__ = ["State", "TunedNetwork", "check_trainable"]
 
 State = dict[str, Tensor]
+
+
+def check_trainable(encoder: Encoder) -> TowerEncoder:
+    """The same encoder; InputError where it has no torch tower."""
+    if not isinstance(encoder, TowerEncoder):
+        raise InputError(
+            f"encoder {encoder.name!r} has no tower that could be trained; give one with weights"
+        )
+    return encoder
 
 
 class TunedNetwork(nn.Module):
@@ -44,10 +53,7 @@ class TunedNetwork(nn.Module):
 
     def __init__(self, encoder: Encoder, kind: str, head: Head) -> None:
         super().__init__()
-        if not isinstance(encoder, TowerEncoder):
-            raise InputError(
-                f"encoder {encoder.name!r} has no tower that could be trained; give one with weights"
-            )
+        encoder = check_trainable(encoder)
         if not isinstance(head, LinearHead):
             raise InputError(f"fine-tuning starts from a linear head, and not from a {type(head).__name__}")
         self.encoder = encoder.trainable()

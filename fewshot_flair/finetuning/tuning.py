@@ -21,8 +21,9 @@ from fewshot_flair.finetuning.photographs import Photographs
 from fewshot_flair.finetuning.settings import TuningSettings
 from fewshot_flair.finetuning.training import Lesson, Record, Told, train
 from fewshot_flair.finetuning.weights import changed
+from fewshot_flair.words import counted
 
-__all__ = ["StartHead", "TrainingSide", "Tuned", "fine_tune"]
+__all__ = ["StartHead", "TrainingSide", "Tuned", "fine_tune", "identity_of"]
 
 StartHead = Callable[[NDArray[np.int64], str], tuple[str, Head]]
 """Rows and ``"zero-shot"`` or ``"probe"`` to the kind of feature and the linear head that training starts from."""
@@ -58,6 +59,8 @@ class Tuned:
     ----------
     network : TunedNetwork
         Its numbers are those of `end`.
+    origin : (str, Head)
+        The kind of feature and the head that it started from.
     start : State
         Every tensor before the training.
     end : State
@@ -69,6 +72,7 @@ class Tuned:
     """
 
     network: TunedNetwork
+    origin: tuple[str, Head]
     start: State
     end: State
     epochs: int
@@ -76,6 +80,21 @@ class Tuned:
     trainable_parameters: int
     bytes: int
     remarks: list[str] = field(default_factory=list)
+
+
+def identity_of(
+    side: TrainingSide, rows: NDArray[np.int64], method: FineTuning, settings: TuningSettings, seed: int
+) -> str:
+    """Hex digest of what decides a training: encoder, method, settings, seed, and the rows with their labels."""
+    return digest_of(
+        {
+            "encoder": side.encoder.fingerprint_id,
+            "method": [method.name, repr(method)],
+            "settings": settings.to_dict() | {"amp": settings.mixed(side.encoder.device)},
+            "seed": seed,
+            "rows": [[side.keys[i], int(side.y[i]), int(side.groups[i])] for i in rows],
+        }
+    )
 
 
 def fine_tune(
@@ -98,18 +117,10 @@ def fine_tune(
     InputError
         If the folder holds a training with other settings, or the loss is not finite.
     """
-    identity = digest_of(
-        {
-            "encoder": side.encoder.fingerprint_id,
-            "method": [method.name, repr(method)],
-            "settings": settings.to_dict() | {"amp": settings.mixed(side.encoder.device)},
-            "seed": seed,
-            "rows": [[side.keys[i], int(side.y[i]), int(side.groups[i])] for i in rows],
-        }
-    )
+    identity = identity_of(side, rows, method, settings, seed)
     done = folder / "tuned"
-    parts = patient_folds(side.y[rows], side.groups[rows], settings.folds, seed) if settings.folds else []
-    network = TunedNetwork(side.encoder, *side.start(rows, method.start))
+    origin = side.start(rows, method.start)
+    network = TunedNetwork(side.encoder, *origin)
     start = network.state()
     if done.is_file():
         tensors, record = read_checkpoint(done)
@@ -118,7 +129,8 @@ def fine_tune(
                 f"{folder} holds a training with other settings or on other photographs; give another --out"
             )
         network.put(tensors)
-        return Tuned(network, start, tensors, **record)
+        return Tuned(network, origin, start, tensors, **record)
+    parts = patient_folds(side.y[rows], side.groups[rows], settings.folds, seed) if settings.folds else []
     base = Lesson(side.photographs, side.y, rows, None, method, settings, seed, settings.epochs, identity)
     epochs, history, remarks = settings.epochs, [], []
     if parts:
@@ -131,7 +143,7 @@ def fine_tune(
         remarks.append(
             f"{method.label}, seed {seed}: no fold of patients was held out"
             + (", as there are too few" if settings.folds else "")
-            + f"; all {epochs} epochs were trained"
+            + f"; it was trained for {counted(epochs, 'epoch')}"
         )
     whole = replace(base, epochs=epochs, checkpoint=folder / "all-rows")
     again, cost = train(network, whole, lambda text: told(f"all rows, {text}"))
@@ -145,4 +157,4 @@ def fine_tune(
     write_checkpoint(done, end, found | {"identity": identity})
     for spent in ("held-out", "all-rows"):
         (folder / spent).unlink(missing_ok=True)
-    return Tuned(network, start, end, **found)
+    return Tuned(network, origin, start, end, **found)

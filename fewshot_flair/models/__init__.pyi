@@ -1,5 +1,6 @@
 from .decision import Decision, OperatingPoint, Referral, Shift, calibrated, decide, estimated_prevalence
 from .export import export_model
+from .mistakes import Mistake, Mistakes, worst_mistakes
 from .predictions import predict_table
 from .refit import refit, refit_all
 from .selection import CrossValidation, cross_validate
@@ -8,6 +9,8 @@ from .storage import load_adapter, save_adapter
 __all__ = [
     "CrossValidation",
     "Decision",
+    "Mistake",
+    "Mistakes",
     "OperatingPoint",
     "Referral",
     "Shift",
@@ -21,4 +24,5 @@ __all__ = [
     "refit",
     "refit_all",
     "save_adapter",
+    "worst_mistakes",
 ]

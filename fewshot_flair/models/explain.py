@@ -103,7 +103,7 @@ def explain(
     listing : mapping
         How tables of photographs are read (see `Photographs.found`).
     steps : optional
-        Shows how far it is (see `runner.Steps`).
+        Shows how far it is (see `experiment.steps.Steps`).
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Small maps for the page of ``predict``: where the adapter looked, for each photograph's predicted class."""
+"""Small maps for pages: where the adapter looked, for each photograph's predicted class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ from fewshot_flair.images.tiles import Tiles
 from fewshot_flair.models.explaining import Explainer
 
 if TYPE_CHECKING:
+    from fewshot_flair.encoders.base import Encoder
     from fewshot_flair.experiment.encoding import Encoding
     from fewshot_flair.models.predictions import Predictions
     from fewshot_flair.models.run import SavedModel
 
-__all__ = ["map_thumbnails"]
+__all__ = ["map_thumbnails", "small_maps"]
 
 TILES = Tiles(2, 2)
 """A page must come quickly: five passes a photograph, where `explain` takes ten."""
@@ -45,18 +46,35 @@ def map_thumbnails(
     encoder, text_encoder : str, optional
         Where the encoder is now, if it has moved.
     """
-    from fewshot_flair.maps.grid import on_photograph
-    from fewshot_flair.maps.pictures import jpeg, overlay, strength
-
     answered: dict[int, Path] = {i: path for i in rows if (path := _shown(found, i)) is not None}
     paths = dict(list(answered.items())[:MOST_MAPS])
     if not paths:
         return {}, ""
+    columns = {i: model.classes.index(str(found.table["predicted"][i])) for i in paths}
     loaded = model.encoder_now(encoder, text_encoder, how)
-    if not loaded.local_map or loaded.engine != "torch":
-        return {}, f"There are no maps: encoder {loaded.name} gives no local features here (see explain)."
-    explainer = Explainer(model, loaded, how, TILES, "cells")
-    with steps.extraction(f"{loaded.name}, maps") as progress:
+    made, said = small_maps(model, loaded, paths, columns, how, side=side, steps=steps)
+    few = "" if len(paths) == len(answered) else f" Only the first {len(paths)} photographs have one."
+    return made, said + few * bool(made)
+
+
+def small_maps(
+    model: SavedModel,
+    encoder: Encoder,
+    paths: Mapping[int, Path],
+    columns: Mapping[int, int],
+    how: Encoding,
+    *,
+    side: int,
+    steps: Any,
+) -> tuple[dict[int, bytes], str]:
+    """JPEG pictures of the maps of one class each, by the keys of `paths` and `columns`, and a sentence on them."""
+    from fewshot_flair.maps.grid import on_photograph
+    from fewshot_flair.maps.pictures import jpeg, overlay, strength
+
+    if not encoder.local_map or encoder.engine != "torch":
+        return {}, f"There are no maps: encoder {encoder.name} gives no local features here (see explain)."
+    explainer = Explainer(model, encoder, how, TILES, "cells")
+    with steps.extraction(f"{encoder.name}, maps") as progress:
         done = explainer.encode([str(path) for path in paths.values()], progress)
     made = {}
     for i, path in paths.items():
@@ -66,14 +84,11 @@ def map_thumbnails(
         picture = Image.fromarray(seen.rgb)
         picture.thumbnail((side, side))
         small = np.asarray(picture)
-        column = model.classes.index(str(found.table["predicted"][i]))
-        values = on_photograph(seen.scores[..., column], seen.where.at(small.shape[0], small.shape[1]))
+        values = on_photograph(seen.scores[..., columns[i]], seen.where.at(small.shape[0], small.shape[1]))
         made[i] = jpeg(overlay(small, strength(values)), 80)
-    few = "" if len(paths) == len(answered) else f" Only the first {len(paths)} photographs have one."
     return made, (
         f"The second picture of a photograph shows what spoke for its predicted class ({explainer.tiles} tiles); a map "
-        f"shows what moved the answer, not that there is a lesion.{few} The command explain gives maps at full "
-        "size."
+        "shows what moved the answer, not that there is a lesion. The command explain gives maps at full size."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fewshot_flair.bank.keys import image_key
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.experiment.results import RunRecord, Saved
-from fewshot_flair.files import sha256
+from fewshot_flair.files import as_given, sha256
 from fewshot_flair.models.storage import adapter_digest
 from fewshot_flair.words import nearest
 
@@ -79,7 +80,8 @@ class Origin:
         path = self.run / "splits.csv"
         if self.record is None or not path.is_file():
             return None
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return table.map(as_given)
 
     @property
     def trained_on(self) -> frozenset[str]:
@@ -89,18 +91,34 @@ class Origin:
 
     def photographs(self, data: str, most: int) -> list[Path]:
         """Test photographs of a data set that lie where the run found them, unchanged; spread over the table."""
-        if self.record is None or (table := self.splits) is None:
-            return []
-        table = table[(table["data"] == data) & (table["split"] == "test")]
+        table = self._tested(data)
+        step = max(1, len(table) // most)
+        return list(self._at_hand(data, table.iloc[::step]).values())[:most]
+
+    def test_files(self, data: str, images: Collection[str]) -> dict[str, Path]:
+        """Those of some test photographs that lie where the run found them, unchanged, by their name in its table."""
+        table = self._tested(data)
+        return self._at_hand(data, table[table["image"].isin(list(images))])
+
+    def _tested(self, data: str) -> pd.DataFrame:
+        table = self.splits
+        if table is None:
+            return pd.DataFrame(columns=["image", "key"])
+        return table[(table["data"] == data) & (table["split"] == "test")]
+
+    def _at_hand(self, data: str, rows: pd.DataFrame) -> dict[str, Path]:
+        if not len(rows):
+            return {}
+        assert self.record is not None
         settings = next(each for each in self.record.study["data"] if each["name"] == data)
         side = next(clinic.test for clinic in self.record.clinics if clinic.data == data)
         place = Path(side.path)
         given = settings["test_images"] if settings["test_on"] else settings["images"]
         folder = Path(given) if given else place if place.is_dir() else place.parent
-        step = max(1, len(table) // most)
-        rows = table.iloc[::step]
-        found = ((folder / image, key) for image, key in zip(rows["image"], rows["key"], strict=True))
-        return [path for path, key in found if path.is_file() and image_key(path) == key][:most]
+        found = {image: (folder / image, key) for image, key in zip(rows["image"], rows["key"], strict=True)}
+        return {
+            image: path for image, (path, key) in found.items() if path.is_file() and image_key(path) == key
+        }
 
     def _check(self) -> None:
         assert self.record is not None

@@ -139,7 +139,7 @@ class SavedModel:
         listing : mapping
             How tables among `given` are read, as `Manifest.read` takes it.
         steps : optional
-            Shows how far the encoding is (see `runner.Steps`).
+            Shows how far the encoding is (see `experiment.steps.Steps`).
         """
         if prevalence is not None and self.decision is None:
             raise InputError("--prevalence: this adapter was saved without its calibration; run adapt again")

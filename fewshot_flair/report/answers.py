@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot_flair.errors import FewshotFlairError, InputError
+from fewshot_flair.errors import InputError
 from fewshot_flair.files import replace_file
 from fewshot_flair.report.page import render
+from fewshot_flair.report.thumbnails import data_uri, thumbnail
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SIDE", "check_page", "shown_rows", "write_answers"]
+__all__ = ["check_page", "shown_rows", "write_answers"]
 
 MOST_PICTURES = 2000
-SIDE = 220
-"""Longest side of a thumbnail, in pixels."""
 
 TEMPLATE = """
 <h1>{{ title }}</h1>
@@ -45,14 +42,6 @@ TEMPLATE = """
 {% endfor %}
 </div>
 {% endfor %}
-<style>
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 1rem; }
-@media (max-width: 480px) { .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .6rem; } }
-article { border: 1px solid var(--line); border-radius: 6px; padding: .5rem; min-width: 0; }
-article img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #000; border-radius: 4px; }
-article h3 { font-size: .85rem; margin: .4rem 0 .2rem; overflow-wrap: anywhere; font-weight: 500; }
-article p { margin: .15rem 0; font-size: .88rem; }
-</style>
 """
 
 
@@ -170,26 +159,6 @@ def _card(row: dict[str, Any], path: Path | None, looked: bytes | None) -> dict[
         "answer": answer,
         "lines": [line for line in lines if line],
         "more": [line for line in more if line],
-        "picture": _thumbnail(path) if path is not None else "",
-        "map": _data_uri(looked) if looked and shown else "",
+        "picture": thumbnail(path) if path is not None else "",
+        "map": data_uri(looked) if looked and shown else "",
     }
-
-
-def _thumbnail(path: Path) -> str:
-    """The photograph at most 220 pixels large, as a data URI; empty where it cannot be read."""
-    from PIL import Image
-
-    from fewshot_flair.images import read_image
-
-    try:
-        picture = Image.fromarray(read_image(path))
-    except (FewshotFlairError, OSError, ValueError):
-        return ""
-    picture.thumbnail((SIDE, SIDE))
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=80)
-    return _data_uri(content.getvalue())
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

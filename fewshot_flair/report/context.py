@@ -16,6 +16,7 @@ from fewshot_flair.words import counted
 if TYPE_CHECKING:
     from fewshot_flair.experiment.provenance import Provenance
     from fewshot_flair.experiment.results import CellResult, RunRecord, StudyResults
+    from fewshot_flair.models.mistakes import Mistakes
 
 __all__ = ["Context"]
 
@@ -26,6 +27,10 @@ class Context:
 
     Attributes
     ----------
+    results : StudyResults
+        Those on the data sets' own test rows, which all sections are of but for one.
+    everywhere : StudyResults
+        With the study's further test sides.
     metric : Metric
         What tables and curves show.
     blocks : list of Block
@@ -36,25 +41,32 @@ class Context:
         How each adapter looks in all pictures: the best on average first.
     files : dict of str to bytes
         Files beside the report by name; sections add to them.
+    mistakes : Mistakes or None
+        The worst answers of the run's own choice.
     """
 
     results: StudyResults
+    everywhere: StudyResults
     metric: Metric
     blocks: list[Block]
     undefined: dict[str, str]
     styles: Styles
     files: dict[str, bytes] = field(default_factory=dict)
+    mistakes: Mistakes | None = None
 
     @classmethod
-    def of(cls, results: StudyResults, metric: str) -> Context:
+    def of(cls, results: StudyResults, metric: str, mistakes: Mistakes | None = None) -> Context:
         """Read what the results say of a metric; InputError where that is undefined on all data."""
+        everywhere, results = results, results.home
         blocks, undefined = defined_blocks(results, metric)
         ranks: dict[str, list[float]] = {name: [] for name in dict.fromkeys(results.rows["adapter"])}
         for block in blocks:
             for name, rank in block.mean_ranks.items():
                 ranks[name].append(rank)
         best_first = sorted(ranks, key=lambda name: float(np.mean(ranks[name])) if ranks[name] else np.inf)
-        return cls(results, METRICS[metric], blocks, undefined, adapter_styles(best_first))
+        styles = adapter_styles(best_first)
+        about = METRICS[metric]
+        return cls(results, everywhere, about, blocks, undefined, styles, mistakes=mistakes)
 
     @property
     def record(self) -> RunRecord:
@@ -63,8 +75,11 @@ class Context:
 
     @property
     def data_sets(self) -> list[Provenance]:
-        """One provenance a data set."""
-        return list({clinic.data: clinic for clinic in self.record.clinics}.values())
+        """One provenance a data set, and one for each further test side that has other photographs."""
+        own = {clinic.data for clinic in self.record.clinics}
+        every = self.everywhere.record.clinics
+        sides = {each.data: each for each in every if each.data in own or not each.corruption}
+        return list(sides.values())
 
     @property
     def n_seeds(self) -> int:

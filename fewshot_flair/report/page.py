@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewshot_flair import __version__
 from fewshot_flair.experiment.results import StudyResults
@@ -13,11 +13,18 @@ from fewshot_flair.report.context import Context
 from fewshot_flair.report.files import replace_files
 from fewshot_flair.report.sections import SECTIONS
 
+if TYPE_CHECKING:
+    from fewshot_flair.models.mistakes import Mistakes
+
 __all__ = ["render", "write_report"]
 
 
 def write_report(
-    run: str | Path | StudyResults, metric: str = "balanced_accuracy", *, folder: str | Path | None = None
+    run: str | Path | StudyResults,
+    metric: str = "balanced_accuracy",
+    *,
+    folder: str | Path | None = None,
+    mistakes: Mistakes | None = None,
 ) -> Path:
     """Write ``report.html`` beside a finished run, its figures as PNG and SVG, its tables as text.
 
@@ -29,6 +36,8 @@ def write_report(
         A run's folder, or its results where they are at hand (then `folder` says where it lies).
     metric : str
         A key of `evaluation.METRICS`, the one that tables and curves show.
+    mistakes : Mistakes, optional
+        The test photographs to show with what is wrong about their answers (see `models.worst_mistakes`).
 
     Returns
     -------
@@ -46,7 +55,7 @@ def write_report(
         results, place = run, Path(folder or ".")
     else:
         results, place = StudyResults.read(run), Path(run)
-    context = Context.of(results, metric)
+    context = Context.of(results, metric, mistakes)
     parts = [(section.TEMPLATE, section.content(context)) for section in SECTIONS]
     text = render(context.record.study["name"], [(text, told) for text, told in parts if told is not None])
     replace_files(place, context.files)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "Entry", "blocks", "defined_blocks", "ranking"]
 
-BLOCK = ["data", "encoder", "prompts", "label_noise", "prior"]
+BLOCK = ["data", "test", "encoder", "prompts", "label_noise", "prior"]
 """What is the same within one table and one row of pictures; scenario and shots are its columns."""
 ALPHA = 0.05
 
@@ -97,13 +97,13 @@ _BLOCKS: WeakKeyDictionary[StudyResults, dict[str, list[Block]]] = WeakKeyDictio
 
 
 def blocks(results: StudyResults, metric: str = "balanced_accuracy") -> list[Block]:
-    """The study's tables, in its order; also those whose every mean is NaN, as `defined_blocks` tells.
+    """The study's tables on its own test rows, in its order; also those whose every mean is NaN (see `defined_blocks`).
 
     They are computed once for each results and metric: the terminal and the report show the same.
     """
     kept = _BLOCKS.setdefault(results, {})
     if metric not in kept:
-        kept[metric] = list(_blocks(results, metric))
+        kept[metric] = list(_blocks(results.home, metric))
     return kept[metric]
 
 
@@ -182,7 +182,7 @@ def _why_undefined(results: StudyResults, metric: str, data: str) -> str:
 
 def ranking(results: StudyResults, metric: str = "balanced_accuracy") -> Ranking | None:
     """Average ranks over all settings of the study; None where there is too little to rank."""
-    wide = results.rows.pivot_table(index=SETTING, columns="adapter", values=metric, sort=False)
+    wide = results.home.rows.pivot_table(index=SETTING, columns="adapter", values=metric, sort=False)
     return average_ranks(wide, higher_is_better=METRICS[metric].higher_is_better)
 
 

@@ -14,7 +14,15 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.images.foreground import foreground_box
 from fewshot_flair.registry import Registry
 
-__all__ = ["CORRUPTIONS", "Corruption", "Pixels", "View", "corruption_of", "list_corruptions"]
+__all__ = [
+    "CORRUPTIONS",
+    "Corruption",
+    "Pixels",
+    "View",
+    "corruption_of",
+    "list_corruptions",
+    "names_corruption",
+]
 
 CORRUPTIONS: Registry[Corruption] = Registry("corruption")
 """All corruptions by name; its `register` adds a class of your own."""
@@ -114,6 +122,14 @@ def corruption_of(text: str) -> Corruption:
     if colon and not strength.strip().isdecimal():
         raise InputError(f"corruption {text!r}: give a strength from 1 to 5, as {name}:3")
     return CORRUPTIONS.get(name)(int(strength) if colon else 3)
+
+
+def names_corruption(text: str) -> bool:
+    """Whether a text is meant as a corruption and not as a file: ``"blur"``, ``"blur:3"``, and also ``"fog:2"``."""
+    name, colon, _ = text.strip().partition(":")
+    list_corruptions()
+    # one letter is a drive
+    return name in CORRUPTIONS.known or bool(colon and len(name) > 1 and not {"/", "\\"} & set(name))
 
 
 def shown(picture: NDArray[np.float32]) -> Pixels:

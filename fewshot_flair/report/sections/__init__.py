@@ -11,8 +11,10 @@ from fewshot_flair.report.sections import (
     calibration,
     data,
     drawn_patients,
+    elsewhere,
     frequencies,
     head,
+    mistakes,
     operating,
     patients,
     published,
@@ -30,5 +32,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, operating, referral, calibration, patients, sets, tables, drawn_patients, calibrated, ranking, frequencies, published, data, skipped, questions, repeat,
+    head, advice, saved, mistakes, operating, referral, calibration, patients, sets, tables, elsewhere, drawn_patients, calibrated, ranking, frequencies, published, data, skipped, questions, repeat,
 )  # fmt: skip

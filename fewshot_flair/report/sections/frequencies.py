@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.evaluation import spearman_with_interval
 from fewshot_flair.experiment.frequencies import recall_by_frequency
+from fewshot_flair.experiment.grid import SETTING
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.drawing import COLOURS, in_order
 from fewshot_flair.report.files import kept_figure
@@ -41,18 +42,9 @@ def content(context: Context) -> dict[str, Any] | None:
     table = recall_by_frequency(context.results)
     if table.empty:
         return None
-    titles = {tuple(_names(cell.names).items()): context.setting(cell) for cell in context.most_shots}
-    settings: dict[str, list[pd.DataFrame]] = {}
-    keys = list(_names(context.most_shots[0].names))
-    for names, own in table.groupby(keys, sort=False):
-        title = titles.get(tuple(zip(keys, names, strict=True)))
-        if title is not None:
-            settings.setdefault(title, []).append(own)
-    return {"settings": [_setting(context, title, own) for title, (own,) in settings.items()]}
-
-
-def _names(names: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in names.items() if key != "adapter"}
+    titles = {tuple(cell.names[key] for key in SETTING): context.setting(cell) for cell in context.most_shots}
+    settings = [(titles[names], own) for names, own in table.groupby(SETTING, sort=False) if names in titles]
+    return {"settings": [_setting(context, title, own) for title, own in settings]}
 
 
 def _setting(context: Context, title: str, table: pd.DataFrame) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def content(context: Context) -> dict[str, Any]:
         # `--on` leaves the name and the question of another study
         "subtitle": f"Data: {', '.join(data)}. Encoder{'' if len(encoders) == 1 else 's'}: {', '.join(encoders)}.",
         "setting": _setting(context),
-        "rendered": sorted({clinic.data for clinic in record.clinics if clinic.rendered}),
+        "rendered": sorted({clinic.data for clinic in context.data_sets if clinic.rendered}),
         "mini": MINI if "mini" in encoders else "",
         "undefined": context.undefined,
         "metric": context.metric,
@@ -58,13 +58,19 @@ def _setting(context: Context) -> str:
         if scenarios == ["standard"]
         else " (outside the standard scenario a budget of as many in all, shared out as the scenario says)"
     )
+    networks = {cell.names["adapter"] for cell in context.results.cells if cell.tuned is not None}
+    adapters = rows["adapter"].nunique() - len(networks)
+    fitted = [f"{counted(adapters, 'adapter')} on frozen features"] if adapters else []
+    fitted += [f"{counted(len(networks), 'kind')} of fine-tuned networks"] if networks else []
+    tests = list(dict.fromkeys(context.everywhere.rows["test"]))[rows["test"].nunique() :]
+    elsewhere = f" All are tested on {', '.join(tests)} too: see Here and elsewhere." if tests else ""
     return (
-        f"{counted(rows['adapter'].nunique(), 'adapter')} on frozen features of "
+        f"{' and '.join(fitted)} of "
         f"{counted(rows['encoder'].nunique(), 'encoder')} and {counted(rows['data'].nunique(), 'data set')}: "
         f"{shots_texts(shots)} per class{budget} in the "
         f"{', '.join(scenarios)} scenario{'s' if len(scenarios) > 1 else ''}, "
         f"{_drawn(context)} drawn from the training rows for each, no validation "
-        f"images; judged on {judged}. {counted(len(rows), 'fit')}."
+        f"images; judged on {judged}. {counted(len(rows), 'fit')}.{elsewhere}"
     )
 
 

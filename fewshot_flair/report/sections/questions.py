@@ -42,6 +42,7 @@ def reviewers_questions(results: StudyResults) -> list[tuple[str, str]]:
             "Is the test set touched in fitting?",
             "No. Adapters are fitted on support rows of the training split, with settings fixed before; "
             "nothing is tuned, stopped early or chosen on validation or test images. "
+            + _tuning_answer(study)
             + _prior_answer(study["prior"])
             + _scenario_answer(study["scenarios"])
             + " Which adapter is called best in a column, though, is read off the test set, as in any such "
@@ -106,6 +107,19 @@ def _scenario_answer(scenarios: list[Any]) -> str:
     )
 
 
+def _tuning_answer(study: dict[str, Any]) -> str:
+    """What is chosen for networks; an old or small record has no methods."""
+    if not study.get("methods"):
+        return ""
+    folds = study["tuning"]["folds"]
+    return (
+        f"Networks are trained for as many epochs as are best on one of {folds} folds of patients of their own support "
+        "rows, then anew on all of these. "
+        if folds
+        else "Networks are trained for a fixed number of epochs. "
+    )
+
+
 def _patients_answer(record: RunRecord) -> str:
     every = list({clinic.data: clinic for clinic in record.clinics}.values())
     clinics = [clinic for clinic in every if not clinic.folds]
@@ -135,6 +149,8 @@ def _patients_answer(record: RunRecord) -> str:
             "saved twice in different ways is not noticed."
         )
     said += filter(None, (_twins_answer(clinic) for clinic in clinics))
+    if record.study.get("tests"):
+        said.append("Patients of other tables that are tested on are taken to be other people.")
     return " ".join(said)
 
 
@@ -262,4 +278,9 @@ def _encoders_answer(record: RunRecord) -> str:
                 f"{name}: fingerprint {fingerprint} (of weights, image preparation and precision; in full in "
                 "run.json)"
             )
-    return "; ".join(dict.fromkeys(said)) + ". Features are frozen; no encoder weight is changed."
+    frozen = (
+        "Adapters are fitted on its frozen features; the methods train a copy of its tower"
+        if record.study.get("methods")
+        else "Features are frozen; no encoder weight is changed"
+    )
+    return f"{'; '.join(dict.fromkeys(said))}. {frozen}."

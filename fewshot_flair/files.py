@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from fewshot_flair.disk import writing_to
 from fewshot_flair.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -66,17 +67,13 @@ def new_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """
     temporary = path.with_name(f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with temporary.open("wb") as file:
+        with writing_to(path), temporary.open("wb") as file:
             _try_lock(file)
             yield file
             file.flush()
             if sync:
                 os.fsync(file.fileno())
             temporary.replace(path)  # before the lock goes with the file's closing
-    except OSError as error:
-        if error.filename is None:  # a write that finds no room does not say where
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
     finally:
         temporary.unlink(missing_ok=True)
     if sync:
@@ -117,9 +114,11 @@ def sync_folder(folder: Path) -> None:
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     """The text of a TOML file and what it says; InputError where it is not TOML."""
     try:
-        text = _read(path).decode("utf-8")
+        text = _read(path).decode("utf-8-sig")  # some editors put a mark first
         return text, tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not TOML: {error}; save it as UTF-8") from error
+    except ValueError as error:  # also of numbers with thousands of digits
         raise InputError(f"{path}: not TOML: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: brackets are nested too deep; no such file needs that") from error
@@ -252,6 +251,15 @@ def _read(path: Path) -> bytes:
 
 def _loads(content: bytes, path: Path) -> Any:
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged or not JSON ({str(error)[:200]})") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The entries of an object; of a key that is there twice nobody can tell which is meant."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return entries

@@ -41,6 +41,12 @@ class Registry(Generic[T]):
     def get(self, name: str, more: str = "") -> type[T]:
         """The class of a name; InputError says which exist and which is nearest, and `more`."""
         if name not in self.known:
+            parts = [part.strip() for part in name.split(",")]
+            if len(parts) > 1 and all(part in self.known for part in parts):
+                raise InputError(
+                    f"{name!r} is not one {self.what} but {len(parts)}; give each by itself, as {parts[0]!r} and then "
+                    f"{parts[1]!r}, and the option before each"
+                )
             hint = nearest(name, self.known)
             raise InputError(
                 f"no {self.what} {name!r}: {hint}{' ' * bool(hint)}there are {', '.join(self.known)}{more}"

@@ -235,6 +235,16 @@ def test_columns_of_a_pool_without_text():
         ("ss-text", {"lam": 0}, "lam is 0; give a finite number greater than 0"),
         ("logistic", {"C": -1}, "C is -1"),
         ("tip-adapter", {"beta": float("nan")}, "beta is nan; give a finite number"),
+        ("logistic", {"C": 10**32}, r"C is 10+; give a finite number greater than 0 below 1e\+15"),
+        ("taskres", {"alpha": 1e308}, r"alpha is 1e\+308; give a finite number below 1e\+15"),
+        ("clip-adapter", {"reduction": 1e-308}, "reduction is 1e-308"),
+        ("clip-adapter", {"random_state": -1}, "random_state is -1; give a whole number"),
+        ("clip-adapter", {"random_state": 0.5}, r"random_state is 0\.5; give a whole number"),
+        ("lp-ldam", {"max_margin": "x"}, "max_margin is 'x'; give a finite number"),
+        ("logistic", {"max_steps": 0}, "max_steps is 0; give a whole number of at least 1"),
+        ("stata", {"rounds": 0.5}, r"rounds is 0\.5; give a whole number of at least 1"),
+        ("zlap", {"k": 1.5}, r"k is 1\.5; give a whole number"),
+        ("ss", {"logit_scale": 1000}, "logit_scale is 1000; give a finite number below 50"),
     ],
 )
 def test_parameters_out_of_range_are_refused(name, params, message):

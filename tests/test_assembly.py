@@ -152,3 +152,11 @@ def test_an_epoch_shows_each_set_as_often_as_its_weight_says_and_any_step_can_be
     assert first != other
     for draw in seen[0]:
         assert draw.relation.diagonal().all()  # a text is one of its own photograph's
+
+
+def test_a_concept_that_cannot_be_shown_is_refused(path):
+    path.write_text(
+        path.read_text() + '\n[[sets]]\nname = "x"\nmanifest = "x.csv"\nconcepts = { "a" = "\\u001b[31m" }\n'
+    )
+    with pytest.raises(InputError, match="a character that cannot be shown"):
+        Assembly.read(path)

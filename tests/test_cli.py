@@ -424,3 +424,22 @@ def test_a_study_s_tables_have_intervals_where_they_fit(planted_clinic, tmp_path
     row = next(line for line in wide.file.getvalue().splitlines() if line.startswith(" lp"))
     assert row.count("±") == 3
     assert "±" not in narrow.file.getvalue()
+
+
+def test_tables_of_sets_say_of_which_data_and_scenario_they_are(planted_clinic, tmp_path):
+    study = study_of(shots=[2], scenarios=["standard", "realistic"], conformal=["full:lac:0.1"])
+    results = results_of(study, tmp_path, planted_clinic)
+    to = shown(80)
+    tables.study(to, results)
+    titles = [line for line in to.file.getvalue().splitlines() if line.startswith("conformal sets")]
+    assert titles == [
+        f"conformal sets, {scenario}, 2 shots, mean over the draws (conformal.csv)"
+        for scenario in ("standard", "realistic")
+    ]
+
+
+def test_help_flows_and_keeps_its_brackets():
+    helped = run("study", "--help", COLUMNS="80").stdout
+    assert "under [[data]]." in helped
+    line = next(line.rstrip() for line in helped.splitlines() if "it is the same" in line)
+    assert len(line) > 60  # no line ends where the source's does

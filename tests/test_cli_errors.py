@@ -18,6 +18,10 @@ from typer.testing import CliRunner
 
 from fewshot_flair.cli import app
 from fewshot_flair.cli.parsing import split_names
+from fewshot_flair.disk import writing_to
+from fewshot_flair.errors import InputError
+from fewshot_flair.files import read_toml
+from fewshot_flair.report.files import free_name, replace_files
 
 
 @pytest.fixture
@@ -51,6 +55,10 @@ def refused(*words: object, **environment: str) -> str:
         (["--adapter", "coop:tower=3"], "tower comes from the encoder; leave tower= out"),
         (["--scenario", "reelistic"], "reelistic"),
         (["--classes", "keine"], "unknown label"),
+        (["--adapter", "lp,zero-shot"], "'lp,zero-shot' is not one adapter but 2; give each by itself"),
+        (["--cache", ""], "--cache is given nothing; is it a variable that is not set?"),
+        (["--images="], "--images is given nothing"),
+        (["--batch-size", "1000000000000"], "Invalid value for '--batch-size'"),
     ],
 )
 def test_typing_errors_cost_no_encoding(clinic: Path, tmp_path: Path, options: list[str], said: str) -> None:
@@ -77,6 +85,12 @@ def test_class_names_with_a_comma_stand_in_quotes() -> None:
         "proliferativ",
     ]
     assert split_names(None) is None
+
+
+@pytest.mark.parametrize("text", ['"keine, schwere', "keine\nschwere", "keine,,schwere", "keine,"])
+def test_names_that_nobody_can_mean_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"cannot be read as names|an empty name"):
+        split_names(text)
 
 
 def test_a_table_from_excel_in_western_europe(clinic: Path, tmp_path: Path) -> None:
@@ -114,6 +128,49 @@ def test_what_the_file_system_refuses_is_said_in_a_sentence(clinic: Path, tmp_pa
     told = refused("bank", "export", bank, tmp_path / "no" / "x.npz")
     assert "No such file or directory" in told
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_told_with_the_file_whoever_writes_it() -> None:
+    full = Path("/dev/full")
+    with pytest.raises(OSError, match="No space left on device: 'here'"), writing_to(Path("here")):
+        full.write_bytes(bytes(100_000))
+    with pytest.raises(OSError, match="No space left on device: 'here'"), writing_to(Path("here")):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(ValueError, match="no disk"), writing_to(Path("here")):
+        raise ValueError("no disk")
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"x = " + b"9" * 5000, "not TOML"),
+        ("x = 1".encode("utf-16"), "save it as UTF-8"),
+    ],
+)
+def test_what_is_no_toml_is_said(tmp_path: Path, raw: bytes, said: str) -> None:
+    (tmp_path / "x.toml").write_bytes(raw)
+    with pytest.raises(InputError, match=said):
+        read_toml(tmp_path / "x.toml")
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfx = 1")
+    assert read_toml(tmp_path / "x.toml")[1] == {"x": 1}
+
+
+def test_two_labels_never_share_a_file_on_any_disk() -> None:
+    files: dict[str, bytes] = {}
+    for label in ("set a", "set-a", "Set A", "set b"):
+        files[f"tables/{free_name(label, 'tables', files)}.csv"] = b""
+    assert len({name.casefold() for name in files}) == 4
+    assert "tables/set-a.csv" in files
+    assert "tables/set-b.csv" in files
+
+
+def test_a_list_of_a_report_s_files_may_be_damaged(tmp_path: Path) -> None:
+    replace_files(tmp_path, {"figures/a.png": b"1"})
+    listed = tmp_path / "report-files.txt"
+    listed.write_bytes(b"figures/a.png\nfigures/b\0.png\n\xff\xfe\n../thesis.txt\n")
+    replace_files(tmp_path, {"tables/b.csv": b"2"})
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["b.csv", "report-files.txt"]
 
 
 def test_a_photograph_that_is_not_there_costs_the_others_nothing(clinic: Path, tmp_path: Path) -> None:

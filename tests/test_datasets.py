@@ -19,7 +19,7 @@ from fewshot_flair.datasets.register import recognised
 from fewshot_flair.episodes import create_scenario
 from fewshot_flair.episodes.folds import flair_folds
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.text.prompts import described, read_prompts
+from fewshot_flair.text.prompts import described, read_prompts, unused
 
 FIXTURE = SPLITS.parents[1] / "spec" / "flair_folds.npz"
 
@@ -342,8 +342,30 @@ def test_prompts_of_a_clone_are_read_without_running_it(tmp_path):
         fundus_prompts(tmp_path / "clone")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": ["x"], "a": ["y"]}', "'a' is there twice"),
+        ('{"a": ["x"], "A": ["y"]}', "'a' and 'A' read alike"),
+        ('{"a": ["\\ud800"]}', "a character that cannot be shown"),
+        ('{"a": ["\\u001b[2J"]}', "a character that cannot be shown"),
+        ('{"a": [" "]}', "one or more descriptions"),
+    ],
+)
+def test_doubtful_descriptions_are_refused(tmp_path, text, said):
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_prompts("p.json", tmp_path)
+
+
+def test_descriptions_of_no_class_are_named():
+    assert unused(["mild dr"], {"Mild DR": ["a"], "glaucoma": ["b"]}) == ["glaucoma"]
+    assert unused(["mild dr"], "expert") == []
+
+
 def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
     from fewshot_flair import Study, run_study
+    from fewshot_flair.report import write_report
 
     for side in ("train", "test"):
         rows = pd.read_csv(splits / "sstext-u" / f"FIVES_{side}.csv", dtype=str)
@@ -356,6 +378,8 @@ def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
         "manifest": str(tmp_path / "train.csv"),
         "test_on": str(tmp_path / "test.csv"),
         "images": str(tmp_path / "photographs"),
+        "source": "https://example.org/fives",
+        "licence": "CC BY 4.0",
     }
     study = Study.from_dict(
         {"name": "s", "adapters": ["zero-shot"], "shots": [1], "seeds": 1, "data": [data]}
@@ -370,6 +394,8 @@ def test_split_tables_go_straight_into_adapt(splits, tmp_path, demo_cache):
     ]
     assert (told.train.images, told.test.images) == (12, 12)
     assert told.known_set == "fives"
+    assert told.terms == ["FIVES: source: https://example.org/fives; licence: CC BY 4.0"]
+    assert "licence: CC BY 4.0" in write_report(results, folder=tmp_path / "out").read_text()
 
 
 def test_what_prepare_will_not_do(splits, tmp_path):

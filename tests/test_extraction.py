@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from fewshot_flair.bank import FeatureBank, extract, image_key
 from fewshot_flair.bank import memo as memo_module
 from fewshot_flair.bank.memo import KeyMemo, memo_file
-from fewshot_flair.bank.verify import verify
+from fewshot_flair.bank.verify import check_rows, verify
 from fewshot_flair.cli import app
 from fewshot_flair.data import BadRowsError, Manifest
 from fewshot_flair.encoders import load_encoder
@@ -166,6 +166,42 @@ def test_remembered_keys_are_those_of_the_bytes(tmp_path: Path):
     memo.close()
     (tmp_path / "paths.sqlite").write_bytes(b"this is no database" * 100)
     assert KeyMemo(tmp_path / "paths.sqlite").keys([str(path)]) == [(image_key(path), None)]
+
+
+def test_a_damaged_row_is_encoded_anew_and_the_others_are_not(tmp_path: Path, encoder: Encoder):
+    paths = photographs(tmp_path / "images", 5)
+    bank = FeatureBank.open(tmp_path / "cache", encoder)
+    keys = list(extract(paths, encoder, bank).keys.values())
+    whole = bank.read(keys, "embedding")
+    (shard,) = bank.shards
+    raw = bytearray(shard.path.read_bytes())
+    raw[-4 * 12] ^= 64  # the last embedding's first number
+    shard.path.write_bytes(raw)
+    again = FeatureBank.open(tmp_path / "cache", encoder)
+    done = extract(paths, encoder, again)
+    assert (done.encoded, done.cached, done.damaged) == (1, 4, 1)
+    assert again.read(keys, "embedding") == pytest.approx(whole)
+    assert verify(again) == []
+    done = extract(paths, encoder, FeatureBank.open(tmp_path / "cache", encoder))
+    assert (done.encoded, done.damaged) == (0, 0)
+
+
+def test_damaged_rows_of_a_bank_that_cannot_be_marked_are_absent_all_the_same(
+    tmp_path: Path, encoder: Encoder
+):
+    paths = photographs(tmp_path / "images", 4)
+    bank = FeatureBank.open(tmp_path / "cache", encoder)
+    keys = [key for path in paths for key in extract([path], encoder, bank).keys.values()]
+    (bank.folder / "bank.lock").unlink(missing_ok=True)
+    (bank.folder / "bank.lock").mkdir()  # nobody can take this lock
+    for shard in bank.shards:
+        sound = shard.path.read_bytes()
+        shard.path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+        again = FeatureBank.open(tmp_path / "cache", encoder)
+        assert check_rows(again, keys) == 1
+        assert len(again.missing(keys)) == 1
+        assert check_rows(again, keys) == 0
+        shard.path.write_bytes(sound)
 
 
 def test_an_interrupted_call_keeps_what_is_done(tmp_path: Path, encoder: Encoder):

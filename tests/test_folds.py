@@ -87,6 +87,8 @@ def test_what_the_protocol_does_is_said(published):
     write_report(results, folder=out)
     page = (out / "report.html").read_text()
     assert "takes" not in page or "as they come" in page
+    (terms,) = results.record.clinics[0].terms  # of the card
+    assert all(word in page and word in terms for word in ("licence: ", "cite: "))
     assert "Protocol flair-2025 divides the rows as they come" in page
     assert ">all<" in page
 

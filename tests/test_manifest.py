@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fewshot_flair.bank.keys import image_key
 from fewshot_flair.data import BadRowsError, Manifest
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError, MissingFileError
@@ -189,6 +190,30 @@ def test_nothing_in_a_folder_of_classes_is_passed_over_in_silence(tmp_path: Path
     assert whole.frame["label"].tolist() == ["", "mild", "severe"]
 
 
+def test_a_link_to_a_folder_above_is_not_gone_through(tmp_path: Path):
+    for name in ("set/mild/a", "set/severe/b", "other/c"):
+        photograph(tmp_path / f"{name}.png")
+    (tmp_path / "set" / "mild" / "up").symlink_to(tmp_path, target_is_directory=True)
+    found = Manifest.read(tmp_path / "set")
+    assert found.frame["image"].tolist() == ["mild/a.png", "severe/b.png"]
+    assert any("folder linked twice (1)" in said for said in found.remarks)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_or_a_device_is_a_bad_row_and_never_waited_for(tmp_path: Path):
+    photograph(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    path = tmp_path / "m.csv"
+    path.write_text("image,label\na.png,x\nb.png,y\n/dev/zero,y\n")
+    with pytest.raises(BadRowsError) as caught:
+        Manifest.read(path)
+    assert [row.reason for row in caught.value.rows] == [
+        "cannot be read (it is a pipe, a device or a socket and no file)"
+    ] * 2
+    with pytest.raises(OSError, match="a pipe, a device or a socket"):
+        image_key(tmp_path / "b.png")
+
+
 def test_class_order_given_and_stated(tmp_path: Path):
     path = clinic(tmp_path, "image,label,stage\na.png,late,2\nb.png,early,1\nc.png,late,2\n")
     given = Manifest.read(path, classes=["late", "early", "cured"])
@@ -287,7 +312,7 @@ def test_missing_things_are_named(tmp_path: Path):
     with pytest.raises(InputError, match="no column 'eyeside'"):
         Manifest.read(path, image_column="photo", eye_column="eyeside")
     assert len(Manifest.read(path, image_column="Photo")) == 1
-    with pytest.raises(InputError, match="differ only in case"):
+    with pytest.raises(InputError, match="read alike"):
         Manifest.read(clinic(tmp_path, "image,label\na.png,Mild\nb.png,mild\n"))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -296,6 +298,17 @@ def test_a_damaged_memo_is_no_obstacle(tmp_path, folder):
         "unreadable",
         "no retina",
     ]
+
+
+def test_an_answer_that_is_not_as_it_was_kept_is_measured_again(tmp_path, folder):
+    paths = sorted(path for path in folder.iterdir() if path.suffix == ".png")
+    sound = assess_files(paths, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "quality.sqlite")) as database, database:
+        database.execute("UPDATE quality SET answer = replace(answer, '1', '7')")
+    assert assess_files(paths, tmp_path) == sound
+    with closing(sqlite3.connect(tmp_path / "quality.sqlite")) as database, database:
+        database.execute("UPDATE quality SET answer = replace(answer, 'reasons', 'seasons')")
+    assert assess_files(paths, tmp_path) == sound
 
 
 def test_the_table_has_the_measures_with_a_limit_and_on_request_all(folder, tmp_path):

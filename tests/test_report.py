@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +15,10 @@ from matplotlib.text import Text
 from planted import named, results_of, study_of
 
 from fewshot_flair.experiment.published import unmet_needs
-from fewshot_flair.files import digest_of
+from fewshot_flair.files import FORMULA, digest_of
 from fewshot_flair.report.drawing import adapter_styles, new_axes, percent_axis
 from fewshot_flair.report.figures import block_figures, ranking_figure
+from fewshot_flair.report.files import kept_figure
 from fewshot_flair.report.page import write_report
 from fewshot_flair.report.plots import confusion_figure, curves_figure, recall_figure
 from fewshot_flair.report.sections.questions import reviewers_questions
@@ -294,6 +297,27 @@ def test_tables_say_their_metric_and_what_bold_is(planted_clinic, tmp_path):
     html = (tmp_path / "report.html").read_text()
     assert "stays below zero-shot" in html
     assert "everything is bold" in html
+
+
+def test_no_cell_of_a_table_beside_the_report_is_a_formula(planted_clinic, tmp_path):
+    labelled = {"kind": "dirichlet", "concentration": 10.0, "label": "=1+1"}
+    results_of(study_of(scenarios=["standard", labelled]), tmp_path, planted_clinic)
+    write_report(tmp_path)
+    with next((tmp_path / "tables").glob("*.csv")).open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert any(cell.startswith("'=1+1") for cell in cells)
+    assert not [cell for cell in cells if cell.startswith(FORMULA)]
+
+
+def test_letters_that_the_pictures_font_has_not_are_said(tmp_path):
+    figure, axes = new_axes((3, 2))
+    axes.set_title("Grad é Ж 白内障")
+    files = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = kept_figure(figure, files, "x", "A title.")
+    assert picture.caption.startswith("A title. The picture's font has no letters 白内障, which are boxes")
+    assert set(files) == {"figures/x.png", "figures/x.svg"}
 
 
 def answers_of(clinic, tmp_path, **changes):

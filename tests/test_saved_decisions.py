@@ -28,6 +28,7 @@ from fewshot_flair.experiment.decisions import check_prevalence, positive_classe
 from fewshot_flair.experiment.design import Study
 from fewshot_flair.experiment.spec import AdapterSpec
 from fewshot_flair.models import calibrated, cross_validate, decide, load_adapter
+from fewshot_flair.models.decided import measure
 from fewshot_flair.models.decision import (
     Decision,
     OperatingPoint,
@@ -349,6 +350,19 @@ def test_an_adapter_that_is_not_there_is_named_with_what_lies_on_the_disk(made, 
         Origin.find(tmp_path)
 
 
+def test_a_prevalence_that_cannot_be_moved_to_is_said_and_not_measured(grades):
+    logits, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 3
+    unknown = grades.model_copy(update={"shift": None})
+    shares = {"none": 0.2, "mild": 0.3, "severe": 0.5}
+    found = measure(unknown, logits, y, list(map(str, range(30))), ordinal=True, prevalence=shares)
+    assert found.prevalence is None
+    assert "fewer than 10 training photographs" in found.prevalence_note
+    assert "moved" not in found.brier_score
+    moved = measure(grades, logits, y, list(map(str, range(30))), ordinal=True, prevalence=shares)
+    assert moved.prevalence == shares
+    assert "moved" in moved.brier_score
+
+
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
@@ -367,7 +381,11 @@ def test_prevalence_is_read_and_checked():
     assert parse_prevalence("estimate") == "estimate"
     with pytest.raises(InputError, match=r"a=0\.7,b=0\.3"):
         parse_prevalence("a:0.7")
+    with pytest.raises(InputError, match="a is there twice"):
+        parse_prevalence("a=0.3,a=0.7")
     for shares, said in (
+        ({"a": float("nan"), "b": 0.2}, "a=nan is no share"),
+        ({"a": -0.3, "b": 1.3}, r"a=-0\.3, b=1\.3 is no share"),
         ({"a": 0.7, "b": 0.2}, "sum to 0.9"),
         ({"a": 1.0}, "no share for b"),
         ({"a": 0.7, "bb": 0.3}, "did you mean 'b'"),

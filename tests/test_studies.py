@@ -251,6 +251,8 @@ def test_leaks_are_named(planted_clinic):
     check_sides("x", planted_clinic.classes, train, test)
     with pytest.raises(InputError, match="P3"):
         check_sides("x", planted_clinic.classes, train, replace(test, patients=["P3", *test.patients[1:]]))
+    with pytest.raises(InputError, match="patients 'P3' and 'p_03', of training and of test, read alike"):
+        check_sides("x", planted_clinic.classes, train, replace(test, patients=["p_03", *test.patients[1:]]))
     with pytest.raises(InputError, match=r"two names.*'5\.jpg' and '270\.jpg'.*drop-train"):
         check_sides("x", planted_clinic.classes, train, replace(test, keys=[train.keys[5], *test.keys[1:]]))
     with pytest.raises(InputError, match="only one class"):

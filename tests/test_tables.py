@@ -121,13 +121,54 @@ def test_spellings_that_cannot_mean_two_things_are_one_class(write, one: str, ot
 
 @pytest.mark.parametrize("other", ["Mild DR", "mild_dr", "MILD_DR", "mild-dr", "mild \uff44\uff52"])
 def test_case_and_hyphens_are_for_the_owner_to_decide(write, other: str):
-    with pytest.raises(InputError, match="differ only in case, hyphens, underscores or character forms"):
+    with pytest.raises(InputError, match="read alike"):
         Manifest.read(write(labelled("mild dr", other, "zzz")))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "1,0"), ("1", "1e0"), ("1", "\u0661"), ("Grade 1", "Grade 01"), ("DR1", "DR 1"), ("50%", "50 %"),
+        ("Coats' disease", "Coats\u2019 disease"), ("mild - dr", "mild \u2013 dr"), ("mild dr", "mild dr."),
+        ("mild", "m\u0456ld"), ("AMD", "\u0391MD"), ("Iris", "\u0130ris"), ("dr/dme", "dr / dme"),
+    ],
+)  # fmt: skip
+def test_labels_that_read_alike_are_for_the_owner_to_decide(write, one: str, other: str):
+    path = write(labelled(one, other, "zzz"))
+    with pytest.raises(InputError, match="read alike"):
+        Manifest.read(path)
+    assert Manifest.read(path, classes=[one, other, "zzz"]).y.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1-2", "12"), ("1.05", "1.5"), ("1", "-1"), ("DR+", "DR"), ("no dr", "dr"), ("2b", "2a")],
+)
+def test_labels_that_say_different_things_are_two_classes(write, one: str, other: str):
+    assert set(Manifest.read(write(labelled(one, other, "zzz"))).classes) == {one, other, "zzz"}
+
+
+@pytest.mark.parametrize("hidden", ["\ufe0f", "\u034f", "\u3164", "\u2800", "\u202a", "\u2066"])
+def test_what_shows_nothing_makes_no_class(write, hidden: str):
+    assert Manifest.read(write(labelled("mild dr", f"mild{hidden} dr", "zzz"))).classes == ["mild dr", "zzz"]
+
+
+@pytest.mark.parametrize("other", ["007", "7\u200b", "P 7", "p_7", "\uff17"])
+def test_patients_that_read_alike_are_for_the_owner_to_decide(write, other: str):
+    one = "P7" if other[0] in "Pp" else "7"
+    path = write(f"image,label,patient_id\na.png,x,{one}\nb.png,y,{other}\nc.png,x,17\n")
+    if other == "7\u200b":
+        assert Manifest.read(path).groups.tolist() == [0, 0, 1]
+        return
+    with pytest.raises(InputError, match=f"patients '{one}' and '{other}' read alike"):
+        Manifest.read(path)
 
 
 @pytest.mark.parametrize(
     ("label", "why"),
     [
+        ("#REF!", "reads like none"),
+        ("\u2013", "reads like none"),
         ("DR;glaucoma", "several in one cell"),
         ("2021-03-04", "a date"),
         ("nan", "reads like none"),

@@ -20,13 +20,17 @@ from fewshot_flair.text.prototypes import TextPrototypes
 __all__ = [
     "Labels",
     "check_choice",
+    "check_count",
     "check_features",
     "check_number",
+    "check_random_state",
     "check_text",
     "check_weights",
     "encode_labels",
 ]
 
+LARGEST = 1e15
+"""Numbers are smaller: what is computed with them stays finite."""
 SCALES = 10
 """How many times longer or shorter rows may be than those that were fitted, without a warning."""
 
@@ -214,9 +218,33 @@ def check_choice(name: str, parameter: str, value: Any, choices: Sequence[Any]) 
         raise InputError(f"{name}: {parameter} is {value!r}; give one of {', '.join(map(repr, choices))}")
 
 
-def check_number(name: str, parameter: str, value: Any, above: float | None = None) -> None:
-    """Raise InputError where a parameter is not a finite number (greater than `above`, if given)."""
-    fine = isinstance(value, int | float | np.number) and np.isfinite(value)
+def check_number(
+    name: str, parameter: str, value: Any, above: float | None = None, below: float = LARGEST
+) -> None:
+    """Raise InputError where a parameter is no number between -`below` and `below`, or none greater than `above`."""
+    # compared before anything is computed with it: an integer may be larger than any float
+    fine = isinstance(value, int | float | np.number) and -below < value < below
     if not fine or (above is not None and value <= above):
         bound = "" if above is None else f" greater than {above:g}"
-        raise InputError(f"{name}: {parameter} is {value!r}; give a finite number{bound}")
+        most = (
+            ""
+            if not isinstance(value, int | float | np.number) or -below < value < below
+            else f" below {below:g}"
+        )
+        raise InputError(f"{name}: {parameter} is {repr(value)[:40]}; give a finite number{bound}{most}")
+
+
+def check_count(name: str, parameter: str, value: Any, least: int = 1) -> None:
+    """Raise InputError where a parameter is no whole number of at least `least`."""
+    if not (isinstance(value, int | np.integer) and least <= value < LARGEST):
+        raise InputError(
+            f"{name}: {parameter} is {repr(value)[:40]}; give a whole number of at least {least}"
+        )
+
+
+def check_random_state(name: str, value: Any) -> None:
+    """Raise InputError where a random state is neither a whole number of 32 bits nor None."""
+    if value is not None and not (isinstance(value, int | np.integer) and 0 <= value < 2**32):
+        raise InputError(
+            f"{name}: random_state is {repr(value)[:40]}; give a whole number from 0 to {2**32 - 1}"
+        )

@@ -121,6 +121,10 @@ class FeatureBank:
         self._shards, self._indexes = {}, {}
         self.refresh()
 
+    def forget_indexes(self) -> None:
+        """Find rows anew, as some of the open shards were marked as damaged."""
+        self._indexes = {}
+
     def refresh(self) -> None:
         """Look for rows that other processes added since."""
         for _ in range(20):
@@ -184,6 +188,18 @@ class FeatureBank:
             offset += int(part.starts[-1])
         raise ValueError(f"{shard.path.name} is not in this bank")
 
+    def rows_of(self, keys: Keys) -> list[tuple[Shard, NDArray[np.int64]]]:
+        """The rows that answer for keys, by shard and in ascending order; keys that are absent have none."""
+        found = np.unique(self._find(as_keys(keys)))
+        rows, offset = [], 0
+        for part in self._parts:
+            bounds = np.searchsorted(found, offset + part.starts)
+            for shard, start, first, last in zip(part.shards, part.starts, bounds, bounds[1:], strict=False):
+                if last > first:
+                    rows.append((shard, found[first:last] - offset - int(start)))
+            offset += int(part.starts[-1])
+        return rows
+
     def keys(self) -> NDArray[np.uint8]:
         """Keys of all rows, each once: uint8 of shape (n, 32)."""
         parts = [shard.column("keys")[_sound(shard)] for shard in self.shards]
@@ -198,7 +214,8 @@ class FeatureBank:
     def read(self, keys: Keys, column: str) -> NDArray[np.float32]:
         """Features of images, in the order of `keys`.
 
-        They are given as they lie on the disk; `verify` finds bytes that are not as they were written.
+        They are given as they lie on the disk; `verify` finds bytes that are not as they were written, and `check_rows`
+        those of some images.
 
         Parameters
         ----------

@@ -15,11 +15,12 @@ from fewshot_flair.data.checks import BadRowsError
 from fewshot_flair.data.manifest import Manifest
 from fewshot_flair.data.tables import SkippedRow
 from fewshot_flair.errors import InputError
+from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
 
-__all__ = ["Extraction", "Progress", "extract", "pick_batch_size", "processors"]
+__all__ = ["Extraction", "Progress", "extract", "pick_batch_size", "processors", "told_of_damage"]
 
 
 def extract(
@@ -87,6 +88,14 @@ def extract(
         sources = [item.source for item in given if isinstance(item, Manifest)]
         raise BadRowsError(sources[0] if sources else "images", run.result.skipped)
     return run.result
+
+
+def told_of_damage(n: int) -> str:
+    """That kept features were damaged, in a sentence; n is at least 1."""
+    return (
+        f"the kept features of {counted(n, 'photograph')} had been damaged on the disk and were made anew; "
+        "`fewshot-flair bank verify` looks at all that is kept"
+    )
 
 
 def _skipped(given: Sequence[Manifest | str | Path], refused: Mapping[str, str]) -> list[SkippedRow]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.disk import open_file
 from fewshot_flair.errors import InputError
 
 __all__ = ["KEY_BYTES", "Keys", "as_keys", "hex_keys", "image_key"]
@@ -20,7 +21,7 @@ Keys = Sequence[str] | NDArray[np.uint8]
 
 def image_key(path: str | Path) -> str:
     """Hex sha256 of the file's bytes, 64 characters."""
-    with Path(path).open("rb", buffering=0) as file:
+    with open_file(Path(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

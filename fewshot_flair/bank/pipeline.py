@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from fewshot_flair.bank.bank import FeatureBank
 from fewshot_flair.bank.compaction import compact
 from fewshot_flair.bank.memo import KeyMemo, memo_file
+from fewshot_flair.bank.shards import shard_bytes
+from fewshot_flair.bank.verify import check_rows
 from fewshot_flair.bank.work import Prepared, broken_key, encode_batch, failure_reason, prepare_keyed
 from fewshot_flair.data.tables import SkippedRow
 
@@ -29,6 +31,8 @@ __all__ = ["Extraction", "Progress", "Run"]
 HASH_BLOCK = 1024
 COMPACT_EVERY = 64
 REFRESH_SECONDS = 1.0
+CHECKED_BYTES = 256 * 2**20
+"""So many bytes of kept features a call are compared with their checksums: a fraction of a second."""
 MOST_PROCESSES = 64
 ROUNDS = 3
 """How often photographs are looked at anew that changed under the run's hands."""
@@ -77,6 +81,8 @@ class Extraction:
     encoded, cached : int
         Images encoded now, and images whose features were there already; a photograph that is there twice
         is encoded once, and its second name is in neither.
+    damaged : int
+        Of those encoded now, images whose kept features were not as they had been written (see `check_rows`).
     seconds, network_seconds : float
         Wall time, and the part of it spent in the network.
     """
@@ -85,6 +91,7 @@ class Extraction:
     skipped: list[SkippedRow] = field(default_factory=list)
     encoded: int = 0
     cached: int = 0
+    damaged: int = 0
     seconds: float = 0.0
     network_seconds: float = 0.0
 
@@ -116,6 +123,7 @@ class Run:
         self._began = time.perf_counter()
         self._refreshed = time.monotonic()
         self._appended = 0
+        self._to_check = CHECKED_BYTES
 
     def close(self) -> None:
         """Let the threads end, and leave the bank tidy."""
@@ -190,6 +198,12 @@ class Run:
             else:
                 yield future.result()
 
+    def _check(self, keys: Sequence[str]) -> None:
+        """Look at the kept features of these keys, while those looked at are few enough to cost no time."""
+        self._to_check -= len(keys) * shard_bytes(1, self.bank.feature_dims)
+        if self._to_check >= 0:
+            self.result.damaged += check_rows(self.bank, keys)
+
     def missing(self, paths: Sequence[str], state: Progress) -> Iterator[tuple[str, str]]:
         """Paths whose key the bank lacks, each key once, hashed a block at a time."""
         asked: set[str] = set()
@@ -202,6 +216,7 @@ class Run:
                 else:
                     keys[path] = key
             self.result.keys |= keys
+            self._check(list(dict.fromkeys(keys.values())))
             lacking = set(self.bank.missing(list(keys.values())))
             self.result.cached += sum(key not in lacking and key not in asked for key in keys.values())
             lacking -= asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -88,17 +89,31 @@ def _known(folder: Path, keys: Sequence[str]) -> dict[str, Quality]:
     try:
         with closing(_opened(folder)) as database:
             rows = database.execute(ask, [VERSION, *keys]).fetchall()
-        return {key: Quality(**_tupled(json.loads(answer))) for key, answer in rows}
-    except (sqlite3.Error, ValueError, TypeError):
+    except sqlite3.Error:
         return {}
+    return {key: found for key, answer in rows if (found := _read(key, answer)) is not None}
 
 
-def _tupled(answer: dict) -> dict:
-    return answer | {"reasons": tuple(answer["reasons"])}
+def _read(key: str, written: object) -> Quality | None:
+    """An answer that was kept; None where it is not as it was written."""
+    digest, _, answer = str(written).partition(" ")
+    if digest != _digest(key, answer):
+        return None
+    read = json.loads(answer)
+    return Quality(**read | {"reasons": tuple(read["reasons"])})
+
+
+def _digest(key: str, answer: str) -> str:
+    return hashlib.blake2b(f"{VERSION} {key} {answer}".encode(errors="replace"), digest_size=8).hexdigest()
+
+
+def _written(key: str, answer: Quality) -> str:
+    text = json.dumps(asdict(answer))
+    return f"{_digest(key, text)} {text}"
 
 
 def _keep(folder: Path, answers: dict[str, Quality]) -> None:
-    rows = [(key, VERSION, json.dumps(asdict(answer))) for key, answer in answers.items()]
+    rows = [(key, VERSION, _written(key, answer)) for key, answer in answers.items()]
     try:
         with closing(_opened(folder)) as database, database:
             database.executemany("INSERT OR REPLACE INTO quality VALUES (?, ?, ?)", rows)

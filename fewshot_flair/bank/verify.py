@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from fewshot_flair.bank.compaction import bank_lock
 from fewshot_flair.bank.keys import hex_keys
 from fewshot_flair.bank.shards import Shard, row_checks
 
-__all__ = ["Damage", "sound_blocks", "verify"]
+__all__ = ["Damage", "check_rows", "sound_blocks", "verify"]
 
 _BLOCK = 1024
 
@@ -77,6 +77,41 @@ def verify(bank: FeatureBank, progress: Callable[[int, int], None] | None = None
                 path.unlink()
         bank.reopen()
     return found
+
+
+def check_rows(bank: FeatureBank, keys: Sequence[str]) -> int:
+    """Check the rows that answer for keys; mark those that are not as they were written, and say how many.
+
+    Where the bank may only be read they are marked for this process alone.
+    """
+    if not any(len(damaged) for _, damaged in _damaged_of(bank, keys)):
+        return 0
+    try:
+        with bank_lock(bank):
+            bank.reopen()  # another process may have joined shards since
+            found = _damaged_of(bank, keys)
+            for shard, rows in found:
+                shard.mark_damaged(np.union1d(rows, shard.damaged))
+            bank.reopen()
+    except OSError:
+        found = _damaged_of(bank, keys)
+        for shard, rows in found:
+            shard.damaged = np.union1d(rows, shard.damaged)
+        bank.forget_indexes()
+    return sum(len(rows) for _, rows in found)
+
+
+def _damaged_of(bank: FeatureBank, keys: Sequence[str]) -> list[tuple[Shard, NDArray[np.int64]]]:
+    found = []
+    for shard, rows in bank.rows_of(keys):
+        damaged = [part[~_fit(shard, part)] for part in np.split(rows, range(_BLOCK, len(rows), _BLOCK))]
+        found.append((shard, np.concatenate(damaged)))
+    return [(shard, rows) for shard, rows in found if len(rows)]
+
+
+def _fit(shard: Shard, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    features = {name: shard.read(name, rows) for name in shard.dims}
+    return (row_checks(shard.read("keys", rows), features) == shard.read("checks", rows)).all(axis=1)
 
 
 def _verify_shard(shard: Shard) -> Iterator[Damage]:

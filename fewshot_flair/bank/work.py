@@ -70,5 +70,6 @@ def failure_reason(error: BaseException | None, path: str) -> str:
     """Say why an image cannot be read, from what its decoder raised."""
     if isinstance(error, FileNotFoundError) and error.errno is not None:
         return "is not there"
-    text = " ".join(str(error).split()) or type(error).__name__
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = " ".join(said.split()) or type(error).__name__
     return f"cannot be read: {text.replace(path, Path(path).name)}"

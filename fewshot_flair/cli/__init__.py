@@ -5,9 +5,11 @@ Nothing heavy is imported here or at the top of a command's module, so that ``--
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -39,6 +41,7 @@ app = typer.Typer(
 )
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended."""
+MORE_MEMORY = "give a smaller --batch-size and fewer --workers where there are such, or less at once"
 
 app.command()(adapt.adapt)
 app.command()(predict.predict)
@@ -57,6 +60,25 @@ app.add_typer(data.app)
 app.add_typer(bank.app)
 
 
+def _flow_help() -> None:
+    """Let each paragraph of the commands' help flow, and keep its brackets.
+
+    Typer would break lines where the source's end, and take ``[[data]]`` for markup.
+    """
+    from rich.markup import escape
+
+    for group in (app, data.app, bank.app):
+        for command in group.registered_commands:
+            paragraphs = inspect.cleandoc(command.help or inspect.getdoc(command.callback) or "").split(
+                "\n\n"
+            )
+            flowing = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
+            command.help = escape(flowing.replace("``", "`"))
+
+
+_flow_help()
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's ends in one sentence and exit status 2."""
     from fewshot_flair.errors import FewshotFlairError
@@ -66,9 +88,13 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty(sys.argv[1:])
         app()
     except FewshotFlairError as error:
         _say(str(error))
+        sys.exit(2)
+    except MemoryError as error:
+        _say(f"there is not enough memory ({str(error)[:200] or 'no more is given'}); {MORE_MEMORY}")
         sys.exit(2)
     except BrokenPipeError:
         raise
@@ -88,6 +114,19 @@ def main() -> None:
                 "there\n"
             )
         raise
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise where a word is empty, as a variable that is not set leaves it: no option has a use for that."""
+    from fewshot_flair.errors import InputError
+
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        if equals and not value.strip():
+            where = (
+                f"{option} is given nothing" if option.startswith("-") else "a word of the command is empty"
+            )
+            raise InputError(f"{where}; is it a variable that is not set? write a value, or leave it out")
 
 
 def _say(text: str) -> None:

@@ -27,7 +27,8 @@ OneBank = Annotated[Path, typer.Argument(help="Folder of a bank.", show_default=
 def info(banks: Banks = None, cache: Cache = None) -> None:
     """Say what banks there are, what made them, and how large they are."""
     from rich.console import Console
-    from rich.markup import escape
+
+    from fewshot_flair.cli.terminal import plain
 
     console = Console(highlight=False, soft_wrap=True)
     for bank in _open(banks, cache):
@@ -35,9 +36,9 @@ def info(banks: Banks = None, cache: Cache = None) -> None:
         dims = ", ".join(f"{kind} {width}" for kind, width in bank.feature_dims.items())
         texts = len(list((bank.folder / "text").glob("*.safetensors")))
         damaged = sum(len(shard.damaged) for shard in bank.shards) + len(bank.unreadable)
-        console.print(f"[bold]{escape(str(bank.folder))}[/]")
+        console.print(f"[bold]{plain(str(bank.folder))}[/]")
         console.print(
-            f"  {escape(bank.source.name)}{_how(bank)}: {counted(len(bank), 'image')} ({dims}), {_size(size)} in "
+            f"  {plain(bank.source.name)}{_how(bank)}: {counted(len(bank), 'image')} ({dims}), {_size(size)} in "
             f"{counted(len(bank.shards), 'shard')}, {counted(texts, 'set')} of text prototypes"
             + (f", [bold red]{damaged} damaged[/]" if damaged else "")
         )
@@ -62,16 +63,16 @@ def verify(banks: Banks = None, cache: Cache = None) -> None:
     The exit status is 1 if anything is damaged.
     """
     from rich.console import Console
-    from rich.markup import escape
 
     from fewshot_flair.bank.verify import verify as check
+    from fewshot_flair.cli.terminal import plain
 
     console = Console(highlight=False, soft_wrap=True)
     damaged = False
     for bank in _open(banks, cache):
-        with console.status(f"{escape(bank.folder.name)}"):
+        with console.status(f"{plain(bank.folder.name)}"):
             found = check(bank)
-        name = escape(str(bank.folder))
+        name = plain(str(bank.folder))
         if not found:
             console.print(f"{name}: {counted(len(bank), 'image')}, every byte as it was written")
             continue
@@ -81,7 +82,7 @@ def verify(banks: Banks = None, cache: Cache = None) -> None:
         for item in found:
             image = paths.get(item.key, f"with key {item.key}")
             row = f" row {item.row}, image {image}" if item.row is not None else ""
-            console.print(f"  {escape(item.file)}{escape(row)}: {item.what}")
+            console.print(f"  {plain(item.file)}{plain(row)}: {item.what}")
     if damaged:
         raise typer.Exit(1)
 
@@ -118,12 +119,15 @@ def merge(
 
     from fewshot_flair.bank.transfer import merge as join
     from fewshot_flair.bank.transfer import new_bank
+    from fewshot_flair.cli.terminal import plain
 
     target = new_bank(bank, others[0])
     for other in _open(others, None):
         added = join(target, other)
-        Console(highlight=False, soft_wrap=True).print(f"{other.folder}: {counted(added, 'image')} added")
-    Console(highlight=False, soft_wrap=True).print(f"{target.folder}: {counted(len(target), 'image')}")
+        Console(highlight=False, soft_wrap=True).print(
+            f"{plain(other.folder)}: {counted(added, 'image')} added"
+        )
+    Console(highlight=False, soft_wrap=True).print(f"{plain(target.folder)}: {counted(len(target), 'image')}")
 
 
 @app.command()
@@ -135,6 +139,7 @@ def export(
     from rich.console import Console
 
     from fewshot_flair.bank.transfer import export_bank
+    from fewshot_flair.cli.terminal import plain
     from fewshot_flair.errors import InputError
 
     if out.suffix.lower() != ".npz":
@@ -142,7 +147,7 @@ def export(
     (opened,) = _open([bank], None)
     n = export_bank(opened, out)
     Console(highlight=False, soft_wrap=True).print(
-        f"{out}: {counted(n, 'image')}, {_size(out.stat().st_size)}"
+        f"{plain(out)}: {counted(n, 'image')}, {_size(out.stat().st_size)}"
     )
 
 
@@ -161,14 +166,15 @@ def import_(
     from rich.console import Console
 
     from fewshot_flair.bank.imports import import_features
+    from fewshot_flair.cli.terminal import plain
 
     found = import_features(file, cache)
     dims = ", ".join(f"{kind} {width}" for kind, width in found.bank.feature_dims.items())
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{found.bank.folder}: {counted(len(found.keys), 'row')} ({dims})")
+    console.print(f"{plain(found.bank.folder)}: {counted(len(found.keys), 'row')} ({dims})")
     if found.labels:
         console.print(
-            f"keys and labels are in {found.labels}; fit on them: fewshot-flair adapt --data {file}"
+            f"keys and labels are in {plain(found.labels)}; fit on them: fewshot-flair adapt --data {plain(file)}"
         )
 
 

@@ -55,6 +55,7 @@ def cache(
     Stop it at any time: what is done stays, and the same command goes on from there.
     """
     from fewshot_flair.bank import FeatureBank, extract
+    from fewshot_flair.bank.extraction import told_of_damage
     from fewshot_flair.bank.local import LocalBank, LocalView
     from fewshot_flair.cli import terminal
     from fewshot_flair.cli.parsing import split_names
@@ -96,6 +97,8 @@ def cache(
         "the bank already",
         bold=manifest.source,
     )
+    if done.damaged:
+        terminal.warn(console, told_of_damage(done.damaged))
     skipped = [*manifest.skipped, *done.skipped]
     for row in skipped[:20]:
         terminal.warn(console, f"skipped row {row.row}: {row.image} {row.reason}")

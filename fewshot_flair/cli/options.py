@@ -300,11 +300,11 @@ class Execution:
 
     cache: Cache = None
     batch_size: Annotated[
-        int | None, _encoder("--batch-size", "Images a forward pass.", min=1, show_default="picked")
+        int | None, _encoder("--batch-size", "Images a forward pass.", min=1, max=4096, show_default="picked")
     ] = None
     workers: Annotated[
         int | None,
-        _encoder("--workers", "Threads that decode and prepare.", min=1, show_default="picked"),
+        _encoder("--workers", "Threads that decode and prepare.", min=1, max=1024, show_default="picked"),
     ] = None
     device: Annotated[str, _encoder("--device", "cpu, cuda or cuda:N.", show_default=True)] = "cpu"
 

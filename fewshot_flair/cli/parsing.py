@@ -41,11 +41,25 @@ def parse_alphas(text: str) -> list[float]:
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """Names separated by commas, as a line of CSV: a name with a comma stands in double quotes."""
+    """Names separated by commas, as a line of CSV: a name with a comma stands in double quotes.
+
+    Raises
+    ------
+    InputError
+        For a name that is empty, a quote that is never closed, or names on several lines.
+    """
     if not text:
         return None
-    (row,) = csv.reader([text], skipinitialspace=True)
-    return [part.strip() for part in row]
+    try:
+        row, _ = csv.reader([text, "end"], skipinitialspace=True)  # an open quote would take the end in
+    except (csv.Error, ValueError):
+        raise InputError(
+            f"{text[:200]!r} cannot be read as names: write them on one line, separated by commas, and a name with a "
+            "comma in double quotes"
+        ) from None
+    if not all(names := [part.strip() for part in row]):
+        raise InputError(f"{text[:200]!r} holds an empty name; write names separated by single commas")
+    return names
 
 
 def parse_prevalence(text: str | None) -> dict[str, float] | Literal["estimate"] | None:
@@ -57,12 +71,16 @@ def parse_prevalence(text: str | None) -> dict[str, float] | Literal["estimate"]
     shares: dict[str, float] = {}
     for part in split_names(text) or []:
         name, equals, share = part.rpartition("=")
+        name = name.strip().strip('"')
         try:
             if not equals:
                 raise ValueError
-            shares[name.strip().strip('"')] = float(share)
+            value = float(share)
         except ValueError:
             raise InputError(f"--prevalence {text!r}: give shares as a=0.7,b=0.3, or estimate") from None
+        if name in shares:
+            raise InputError(f"--prevalence {text!r}: {name} is there twice; give one share a class")
+        shares[name] = value
     return shares
 
 

@@ -60,21 +60,20 @@ def prompts(
 
 
 def _descriptions(text: TextPrototypes) -> Table:
-    from rich.markup import escape
-
     from fewshot_flair.cli import terminal
 
     table = terminal.plain_table()
     table.add_column("class")
     table.add_column("descriptions")
     for name in text.classes:
-        table.add_row(escape(name), escape("\n".join(text.descriptions[name])), end_section=True)
+        table.add_row(
+            terminal.plain(name), terminal.plain("\n".join(text.descriptions[name])), end_section=True
+        )
     return table
 
 
 def _cosines(text: TextPrototypes) -> Table:
     import numpy as np
-    from rich.markup import escape
 
     from fewshot_flair.cli import terminal
 
@@ -86,5 +85,5 @@ def _cosines(text: TextPrototypes) -> Table:
         table.add_column(str(number), justify="right")
     for number, (name, row) in enumerate(zip(text.classes, unit @ unit.T, strict=True), 1):
         cells = [f"{value:.2f}" if column != number else "1" for column, value in enumerate(row, 1)]
-        table.add_row(f"{number} {escape(name)}", *cells)
+        table.add_row(f"{number} {terminal.plain(name)}", *cells)
     return table

@@ -14,7 +14,7 @@ from fewshot_flair.cli.terminal import plain, plain_table, under_title, warn
 from fewshot_flair.experiment.grid import draws_text, n_draws, shots_text
 from fewshot_flair.experiment.results import by_draw
 from fewshot_flair.experiment.sets import NOTE, by_method
-from fewshot_flair.report.wording import bold_means, percent_range, percentage, with_interval
+from fewshot_flair.report.wording import bold_means, percent_range, percentage, setting_of, with_interval
 from fewshot_flair.words import counted
 
 if TYPE_CHECKING:
@@ -183,17 +183,23 @@ def _sets_table(to: Console, results: StudyResults) -> None:
     from fewshot_flair.evaluation.set_figures import SET_FIGURES
 
     k = max(cell.names["shots"] for cell in results.cells)
+    made: dict[str, Table] = {}
+    for cell in results.cells:
+        for method, rows in by_method(cell.sets if cell.names["shots"] == k else []).items():
+            table = made.setdefault(setting_of(cell, results.cells), _empty_sets_table())
+            means = {key: np.mean([row[key] for row in rows]) for key in SET_FIGURES}
+            shown = [f"{means[key]:.2f}" if key == "set_size" else f"{means[key]:.0%}" for key in SET_FIGURES]
+            table.add_row(plain(f"{cell.names['adapter']}: {method}"), *shown)
+    for setting, table in made.items():
+        under_title(to, f"conformal sets, {setting}, mean over the draws (conformal.csv)", table)
+
+
+def _empty_sets_table() -> Table:
     table = plain_table()
     table.add_column("sets", overflow="fold")
     for column in ("coverage", "classes\na set", "one\nclass", "empty", "class\ngap", "by\npatient"):
         table.add_column(column, justify="right")
-    for cell in results.cells:
-        for method, rows in by_method(cell.sets if cell.names["shots"] == k else []).items():
-            means = {key: np.mean([row[key] for row in rows]) for key in SET_FIGURES}
-            shown = [f"{means[key]:.2f}" if key == "set_size" else f"{means[key]:.0%}" for key in SET_FIGURES]
-            table.add_row(plain(f"{cell.names['adapter']}: {method}"), *shown)
-    if table.row_count:
-        under_title(to, f"conformal sets of {shots_text(k)}, mean over the draws (conformal.csv)", table)
+    return table
 
 
 def _saved_table(to: Console, results: StudyResults) -> None:

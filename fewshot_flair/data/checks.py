@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fewshot_flair.data.labels import doubt, slips
 from fewshot_flair.data.locate import Locator
+from fewshot_flair.data.lookalikes import alike, told
 from fewshot_flair.data.tables import SPLITS, SkippedRow, Table
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.formats import FORMAT_NAMES, format_of
@@ -285,10 +286,15 @@ def parted_patients(patients: Iterable[tuple[str, str]]) -> str | None:
         if patient:
             sides.setdefault(patient, set()).add(side)
     parted = [f"{patient} ({', '.join(sorted(where))})" for patient, where in sides.items() if len(where) > 1]
-    if not parted:
-        return None
-    more = f" and {len(parted) - SHOWN} more" if len(parted) > SHOWN else ""
-    return (
-        f"patients on more than one side of the split: {', '.join(parted[:SHOWN])}{more}; "
-        "put all images of a patient on one side"
-    )
+    if parted:
+        more = f" and {len(parted) - SHOWN} more" if len(parted) > SHOWN else ""
+        return (
+            f"patients on more than one side of the split: {', '.join(parted[:SHOWN])}{more}; "
+            "put all images of a patient on one side"
+        )
+    if pairs := alike(sides):
+        return (
+            f"patients {told(pairs)} read alike (see whether each pair is one person); write one person in one way, "
+            "and two in ways that differ in more than case, spaces, signs or zeros"
+        )
+    return None

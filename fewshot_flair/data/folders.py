@@ -84,14 +84,16 @@ def look_through(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
     def unread(error: OSError) -> None:
         over("folder that cannot be read", Path(error.filename))
 
-    seen = {folder.resolve()}
+    top = folder.resolve()
+    seen = {top}
     for where, folders, files in os.walk(folder, onerror=unread, followlinks=True):
         for name in list(folders):
             path = Path(where, name)
-            if name.startswith(".") or (path.is_symlink() and path.resolve() in seen):
+            real = path.resolve()
+            if name.startswith(".") or (path.is_symlink() and (real in seen or top.is_relative_to(real))):
                 folders.remove(name)
                 over("hidden" if name.startswith(".") else "folder linked twice", path)
-            seen.add(path.resolve())
+            seen.add(real)
         for name in files:
             path = Path(where, name)
             if kind := _no_image(path):

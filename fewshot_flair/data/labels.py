@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
+from fewshot_flair.data.lookalikes import invisible
 from fewshot_flair.words import counted
 
 __all__ = [
     "Spellings",
-    "alike",
     "clean",
     "doubt",
     "loosely",
@@ -23,7 +23,7 @@ __all__ = [
     "spell",
 ]
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _JOINED = re.compile("_|(?<=[^\\W_])[-\u2010-\u2015](?=[^\\W_])")
 _NUMBER = re.compile(r"([+-]?)0*([0-9]+)(?:\.([0-9]*?)0*)?")
 _DATE = re.compile(
@@ -32,7 +32,11 @@ _DATE = re.compile(
     r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[- ]\d{1,4}(, *\d{4})?",
     re.IGNORECASE,
 )
-_NO_LABEL = {"na", "n/a", "nan", "<na>", "null", "?", "-", "--", "#n/a"}
+_NO_LABEL = {
+    *("na", "n/a", "n.a.", "n. a.", "nan", "<na>", "null", "?", "??", ".", "-", "--", "\u2013", "\u2014"),
+    *("#n/a", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!", "#spill!", "#calc!"),
+}
+"""What stands in a cell for nothing, and what spreadsheets write where a formula has no value."""
 _NO_PATIENT = _NO_LABEL | {"none", "unknown", "nat"}
 _GO_ON = "name it in --classes if it is one class, or choose another column (--label-column)"
 Spellings = Mapping[str, Sequence[str]]
@@ -49,7 +53,8 @@ def clean(text: str) -> str:
     """
     if text.isascii() and "  " not in text:
         return text.strip()
-    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+    shown = "".join(c for c in _INVISIBLE.sub("", text) if not invisible(c))
+    return " ".join(unicodedata.normalize("NFC", shown).split())
 
 
 def patient_name(text: str) -> str:
@@ -93,20 +98,6 @@ def plain_number(label: str) -> str:
     sign, whole, part = number.groups()
     value = f"{whole}.{part}" if part else whole
     return f"-{value}" if sign == "-" and value != "0" else value
-
-
-def alike(labels: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of labels that differ only in case, character forms, and hyphens or underscores for spaces.
-
-    Such labels may or may not mean the same, so that their owner is asked.
-    """
-    first: dict[str, str] = {}
-    pairs = []
-    for label in dict.fromkeys(labels):
-        other = first.setdefault(loosely(label), label)
-        if other != label:
-            pairs.append((other, label))
-    return pairs
 
 
 def loosely(label: str) -> str:

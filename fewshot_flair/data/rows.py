@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewshot_flair.data.grades import class_order, grade_names, is_known_order, stated_order
-from fewshot_flair.data.labels import Spellings, alike, patient_name, spell
+from fewshot_flair.data.labels import Spellings, patient_name, spell
+from fewshot_flair.data.lookalikes import alike, told
 from fewshot_flair.data.tables import SPLITS, Table
 from fewshot_flair.errors import InputError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["ROLES", "classes_of", "frame_of", "tidy"]
 
 ROLES = ("image", "label", "patient_id", "eye", "split", "clinic")
-SHOWN = 20
 
 
 def tidy(
@@ -96,11 +96,9 @@ def classes_of(
         return order, ordered or is_known_order(order)
     labels = [label for i in keep if (label := table.columns["label"][i])]
     if pairs := alike(labels):
-        shown = ", ".join(f"{one!r} and {other!r}" for one, other in pairs[:SHOWN])
-        more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
         raise InputError(
-            f"{source}: labels {shown}{more} differ only in case, hyphens, underscores or character forms; "
-            "write one of them in every row"
+            f"{source}: labels {told(pairs)} read alike (they differ only in case, spaces, signs or character forms); "
+            "write one of them in every row, or name both in --classes if they are two classes"
         )
     if order_column is None:
         order, known = class_order(labels)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fewshot_flair.disk import writing_to
 from fewshot_flair.encoders.bert import Bert
 from fewshot_flair.encoders.config import LOGIT_SCALE_RANGE, BertConfig, FLAIRConfig
 from fewshot_flair.encoders.resnet import ResNet
@@ -154,9 +155,11 @@ def save_network(
         name: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in network.state_dict().items()
     }
-    save_file(state, folder / "model.safetensors")
+    with writing_to(folder / "model.safetensors"):
+        save_file(state, folder / "model.safetensors")
     if state_dict:
-        torch.save(state, folder / "flair_resnet.pth")
+        with writing_to(folder / "flair_resnet.pth"):
+            torch.save(state, folder / "flair_resnet.pth")
     _write_json(folder / "config.json", network.config.to_dict())
     _write_json(text / "config.json", network.text_model.model.config.to_dict())
     _write_json(
@@ -168,4 +171,5 @@ def save_network(
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with writing_to(path):
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

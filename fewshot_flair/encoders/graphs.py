@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fewshot_flair.disk import writing_to
 from fewshot_flair.encoders.base import check_engine
 from fewshot_flair.errors import InputError
 
@@ -82,7 +83,8 @@ def write_graph(network: nn.Module, side: int, path: Path, outputs: Sequence[str
             assert program is not None
             _tidy(program.model.graph)
             held = sum(4 * tensor.numel() for tensor in network.state_dict().values())
-            program.save(path, external_data=held >= _ONE_FILE)
+            with writing_to(path):
+                program.save(path, external_data=held >= _ONE_FILE)
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise InputError(f"torch cannot write this network as ONNX: {reason:.300}") from error

@@ -68,8 +68,8 @@ class Dirichlet:
     name: ClassVar[str] = "dirichlet"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.concentration) and self.concentration > 0):
-            raise InputError(f"concentration is {self.concentration}; give a number above 0")
+        if not 1e-6 <= self.concentration <= 1e6:  # beyond, draws over- and underflow
+            raise InputError(f"concentration is {self.concentration}; give a number from 0.000001 to 1000000")
 
     def counts(self, pool: NDArray[np.int64], shots: int, seed: int) -> NDArray[np.int64]:
         """Counts in the proportions that this seed draws; classes absent from the pool stay absent."""

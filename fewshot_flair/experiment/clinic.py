@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.data.lookalikes import alike, told
 from fewshot_flair.errors import InputError
 from fewshot_flair.words import counted
 
@@ -251,7 +252,7 @@ def check_classes(classes: Sequence[str]) -> None:
 
 
 def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> None:
-    """Raise where a side is empty, there is one class, or a patient or the very same image is on both sides."""
+    """Raise where a side is empty, there is one class, or a patient (or one of like name) or an image is on both."""
     check_classes(classes)
     for side, rows in (("train", train), ("test", test)):
         if not len(rows):
@@ -263,6 +264,11 @@ def check_sides(name: str, classes: Sequence[str], train: Rows, test: Rows) -> N
             f"patients on both sides of the split: {shown}; a test patient must not be seen in training "
             "(mend the split column, or leave it out for a patient-disjoint one; where --test-on numbers its "
             "patients anew, say --other-patients)"
+        )
+    if pairs := alike([*dict.fromkeys(train.patients), *dict.fromkeys(test.patients)]):
+        raise InputError(
+            f"patients {told(pairs)}, of training and of test, read alike (see whether each pair is one person); write "
+            "one person in one way in both tables, or say --other-patients where the test table's are other people"
         )
     where = dict(zip(train.keys, train.images, strict=True))  # a file may have changed since it was read
     twice = [

@@ -148,7 +148,10 @@ def check_prevalence(
         raise InputError(
             f"--prevalence: no share for {', '.join(missing)}; give every class (0 where it never is)"
         )
-    if abs(sum(prevalence.values()) - 1) > 0.005 or min(prevalence.values()) < 0:
+    if wrong := {name: share for name, share in prevalence.items() if not 0 <= share <= 1}:
+        named_so = ", ".join(f"{name}={share:g}" for name, share in wrong.items())
+        raise InputError(f"--prevalence: {named_so} is no share; give numbers from 0 to 1 that sum to 1")
+    if abs(sum(prevalence.values()) - 1) > 0.005:
         raise InputError(f"--prevalence: the shares sum to {sum(prevalence.values()):g}; they must sum to 1")
     return dict(zip(named, prevalence.values(), strict=True))
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_flair.data.lookalikes import lookalike_key
 from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.choices import DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined, pool_of_tested
 from fewshot_flair.experiment.encoding import Encoding, opened
-from fewshot_flair.experiment.pretrained import known_set, pretrained_on
+from fewshot_flair.experiment.pretrained import known_set, pretrained_on, terms_of
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import Sources
-from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes
+from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes, unused
 from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def encode(
         check_classes(train.classes)
     else:
         check_sides(data.name, train.classes, sides["train"], sides["test"])
+    remarks += _damage(done)
     if how.train_copies:
         remarks.append(
             f"adapters are fitted on {how.train_copies} augmented copies of each photograph, not on it"
@@ -121,6 +123,7 @@ def encode(
             text_digest=text_digest(None),
             skipped=[SkippedImage(row=s.row, image=s.image, reason=s.reason) for s in skipped],
             remarks=sources.remarks + remarks,
+            terms=terms_of(data, train, test),
             folds=len(sources.folds),
             transductive=data.transductive,
         ),
@@ -157,7 +160,7 @@ def encode_test(
         rows = replace(rows, copies=_copies(test, encoder, how, how.test_copies, data, progress))
     if not home.fold_rows:
         check_sides(data.name, home.classes, home.train, rows)
-    said, pool = list(remarks), home.pool
+    said, pool = [*remarks, *_damage(done)], home.pool
     if data.transductive:
         pool, more = pool_of_tested(rows)
         said += more
@@ -179,6 +182,7 @@ def encode_test(
                 for s in dict.fromkeys([*test.skipped, *done.skipped])
             ],
             "remarks": said,
+            "terms": terms_of(data, test),
             "corruption": data.corruption or "",
         }
     )
@@ -201,6 +205,9 @@ def with_text(clinic: Clinic, name: str, prompts: Prompts) -> Clinic:
         warnings.simplefilter("always", RuntimeWarning)
         text = text_prototypes(clinic.tower, clinic.train.bank, texts)
     doubts = [str(w.message) for w in warned if issubclass(w.category, RuntimeWarning)]
+    if others := unused(clinic.classes, prompts):
+        are = agreeing(len(others), "is no class", "are no classes")
+        doubts.append(f"prompts describe {', '.join(map(repr, others[:20]))}, which {are} here; not used")
     told = clinic.provenance.model_copy(
         update={
             "prompts": name,
@@ -265,24 +272,32 @@ def _pool(sources: Sources, done: Extraction, bank: FeatureBank, test: Rows) -> 
     n = 0 if kept is None else len(kept)
     left = len(pool) - n
     images = f"{counted(n, 'image')} without a label {agreeing(n, 'is', 'are')} the pool"
-    said = [f"{images}: adapters that can learn from {agreeing(n, 'it', 'them')}"]
+    said = [f"{images}: adapters that can learn from {agreeing(n, 'it', 'them')}"] if n else []
     if left:
+        are = agreeing(left, "is a test photograph", "are test photographs")
         said.append(
-            f"{counted(left, 'image')} without a label {agreeing(left, 'is', 'are')} of test patients and "
-            f"{agreeing(left, 'was', 'were')} left out of the pool"
+            f"{counted(left, 'image')} without a label {are}, or of a test patient, and "
+            f"{agreeing(left, 'was', 'were')} left out of the pool{'' if n else ', which is empty now'}"
         )
     return kept, said
 
 
 def _untested(pool: Rows, test: Rows) -> Rows | None:
     """The rows of a pool that are neither of test patients nor test photographs; None where there is none."""
-    patients, keys = set(test.patients), set(test.keys)
+    patients, keys = {lookalike_key(patient) for patient in test.patients}, set(test.keys)
     kept = [
         i
         for i, (patient, key) in enumerate(zip(pool.patients, pool.keys, strict=True))
-        if patient not in patients and key not in keys
+        if lookalike_key(patient) not in patients and key not in keys
     ]
     return pool.take(np.array(kept, dtype=np.int64)) if kept else None
+
+
+def _damage(done: Extraction) -> list[str]:
+    """What is to be said where the bank had damaged features, which were computed anew."""
+    from fewshot_flair.bank.extraction import told_of_damage
+
+    return [told_of_damage(done.damaged)] if done.damaged else []
 
 
 def _side(manifest: Manifest, rows: Rows, classes: list[str]) -> Any:
@@ -296,6 +311,7 @@ def _only(data: DataSet, rows: Rows, side: str, wanted: list[str] | None) -> Row
         return rows
     keep = np.flatnonzero(np.isin(rows.clinics, wanted))
     if not len(keep):
-        known = ", ".join(sorted(set(rows.clinics)))
-        raise InputError(f"{data.name}: no {side} row of clinic {', '.join(wanted)}; there are {known}")
+        known = ", ".join(sorted(set(rows.clinics) - {""}))
+        there = f"there are {known}" if known else "no row names its clinic (a column clinic)"
+        raise InputError(f"{data.name}: no {side} row of clinic {', '.join(wanted)}; {there}")
     return rows.take(keep)

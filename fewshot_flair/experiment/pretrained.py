@@ -1,7 +1,8 @@
-"""Whether an encoder was pre-trained on the data set that it is tested on."""
+"""What is known of a data set: on what terms it is used, and whether an encoder was pre-trained on it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fewshot_flair.datasets.register import KnownSet, get_set, recognised
@@ -10,7 +11,7 @@ from fewshot_flair.experiment.choices import DataSet, data_name
 if TYPE_CHECKING:
     from fewshot_flair.data import Manifest
 
-__all__ = ["known_set", "pretrained_on"]
+__all__ = ["known_set", "pretrained_on", "terms_of"]
 
 
 def known_set(data: DataSet, manifest: Manifest) -> tuple[KnownSet | None, str]:
@@ -38,3 +39,19 @@ def pretrained_on(known: KnownSet | None, how: str, encoder: str) -> list[str]:
         f"the test photographs may not be new to the encoder: {guess}{encoder} was pre-trained on {known.title} "
         f"({what}), so figures measured here may be too good"
     ]
+
+
+def terms_of(data: DataSet, *manifests: Manifest) -> list[str]:
+    """Source, licence and citation: as the study's file says, and as the cards of prepared manifests do."""
+    own = {"source": data.source, "licence": data.licence}
+    told = [_terms(data.name, own)] if any(own.values()) else []
+    for manifest in manifests:
+        card = manifest.card
+        if card is not None:
+            about = {"source": card.source, "licence": card.licence, "cite": card.citation}
+            told.append(_terms(get_set(card.set).title, about))
+    return list(dict.fromkeys(told))
+
+
+def _terms(title: str, about: Mapping[str, str | None]) -> str:
+    return f"{title}: " + "; ".join(f"{word}: {text}" for word, text in about.items() if text)

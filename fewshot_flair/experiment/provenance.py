@@ -116,6 +116,8 @@ class Provenance(_Record):
         None where it is not known how often pre-training met the classes, or was not asked.
     remarks : list of str
         What was merged, guessed or left out, in sentences.
+    terms : list of str
+        Source, licence and citation of its data sets, where they are known.
     """
 
     data: str
@@ -137,6 +139,7 @@ class Provenance(_Record):
     text_digest: str
     skipped: list[SkippedImage]
     remarks: list[str]
+    terms: list[str] = []
     folds: int = 0
     corruption: str = ""
     transductive: bool = False

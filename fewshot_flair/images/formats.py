@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fewshot_flair.disk import open_file
+
 __all__ = ["FORMATS", "FORMAT_NAMES", "HEAD_BYTES", "IMAGE_SUFFIXES", "Format", "format_of"]
 
 HEAD_BYTES = 132
@@ -63,7 +65,7 @@ def format_of(path: Path) -> Format | None:
     ValueError
         If no file can have such a path.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_file(path) as file:
         head = file.read(HEAD_BYTES)
     for kind in FORMATS if head else ():
         # DICOM files written without the preamble have no mark.

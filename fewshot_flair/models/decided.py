@@ -42,7 +42,7 @@ def measure(
             shares = estimated_prevalence(decision, logits) if prevalence == "estimate" else dict(prevalence)
             views["moved"] = calibrated(decision, logits, shares)
         except InputError as error:
-            note = str(error)
+            shares, note = None, str(error)
     sure, correct = sureness(decision, after), right(decision, after, y)
     curve = referral.risk_coverage(sure, correct)
     answered = np.array(decide(decision, after)[0]) == "answer"

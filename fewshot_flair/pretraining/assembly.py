@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fewshot_flair.encoders.config import CLINICAL_BERT, BertConfig, ResNetConfig
 from fewshot_flair.strict import Strict, check_names_differ
@@ -58,6 +58,15 @@ class SourceSet(Strict):
     splits: list[Literal["train", "val", "test", "pool"]] = Field(
         default=["train", "val", "pool"], min_length=1
     )
+
+    @field_validator("concepts")
+    @classmethod
+    def _can_be_shown(cls, value: dict[str, Concepts]) -> dict[str, Concepts]:
+        for label, named in value.items():
+            for name in [named] if isinstance(named, str) else named:
+                if not name.isprintable():
+                    raise ValueError(f"{label!r}: {name!r} holds a character that cannot be shown")
+        return value
 
 
 class HeldOut(Strict):

@@ -7,6 +7,7 @@ No photograph shows a person. Each clinic has a population and a camera of its o
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from fewshot_flair.disk import is_full, writing_to
 from fewshot_flair.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ __all__ = ["RenderedClinic", "render_clinics"]
 
 COLUMNS = ("image", "patient_id", "eye", "label", "split", "clinic")
 PROCESSES = 2
+NO_ROOM = 28
+"""Exit status of a process whose photographs found no room."""
 
 T = TypeVar("T")
 
@@ -102,13 +106,14 @@ def render_clinics(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{time.time_ns():x}.partial")
     try:
-        (partial / "images").mkdir(parents=True)
-        described = json.dumps([asdict(clinic) for clinic in clinics])
-        (partial / "clinics.json").write_text(described + "\n", encoding="utf-8")
-        _render_all(partial, 2 * sum(clinic.patients for clinic in clinics), progress)
-        _write_manifest(partial, clinics)
-        (partial / "version.txt").write_text(version + "\n", encoding="utf-8")
-        partial.replace(folder)
+        with writing_to(folder):
+            (partial / "images").mkdir(parents=True)
+            described = json.dumps([asdict(clinic) for clinic in clinics])
+            (partial / "clinics.json").write_text(described + "\n", encoding="utf-8")
+            _render_all(partial, 2 * sum(clinic.patients for clinic in clinics), progress)
+            _write_manifest(partial, clinics)
+            (partial / "version.txt").write_text(version + "\n", encoding="utf-8")
+            partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder / "manifest.csv"
@@ -128,6 +133,8 @@ def _render_all(folder: Path, photographs: int, progress: Callable[[int, int], N
             worker.kill()
             worker.wait()
     failed = [worker.returncode for worker in workers if worker.returncode]
+    if NO_ROOM in failed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if failed:
         raise RuntimeError(f"rendering into {folder} failed (exit status {failed[0]})")
 
@@ -213,4 +220,9 @@ def _train_patients(rows: list[list[str]], clinic: RenderedClinic) -> set[str]:
 
 
 if __name__ == "__main__":
-    _render_part(Path(sys.argv[1]), int(sys.argv[2]))
+    try:
+        _render_part(Path(sys.argv[1]), int(sys.argv[2]))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        sys.exit(NO_ROOM)

@@ -11,7 +11,7 @@ from fewshot_flair.evaluation import METRICS, Metric
 from fewshot_flair.experiment.grid import draws_text, n_draws
 from fewshot_flair.report.drawing import Styles, adapter_styles
 from fewshot_flair.report.summary import Block, defined_blocks
-from fewshot_flair.words import counted
+from fewshot_flair.report.wording import setting_of
 
 if TYPE_CHECKING:
     from fewshot_flair.experiment.provenance import Provenance
@@ -94,13 +94,7 @@ class Context:
 
     def setting(self, cell: CellResult) -> str:
         """What a table of a cell's setting is called: whatever the study varies, the scenario and the shots."""
-        varied = [
-            name
-            for name in ("data", "encoder", "prompts", "label_noise", "prior")
-            if len({each.names[name] for each in self.results.cells}) > 1
-        ]
-        shots = counted(cell.names["shots"], "shot")
-        return ", ".join([*(str(cell.names[name]) for name in varied), f"{cell.names['scenario']}, {shots}"])
+        return setting_of(cell, self.results.cells)
 
     @property
     def n_draws(self) -> int:

@@ -89,11 +89,16 @@ def answer_alone(decision: Decision, figures: DecisionFigures, unit: str) -> str
 
 
 def decided(record: RunRecord) -> list[str]:
-    """Both sentences for the adapter that predict takes; none where nothing was saved."""
+    """These sentences for the adapter that predict takes, and what could not be measured of it; none without one."""
     kept = kept_adapters(record)
     name = record.default_adapter or ""
     if name not in kept:
         return []
     unit = "patients" if record.clinics[0].names_patients else "images"
-    said = [operating_point(*kept[name]), answer_alone(*kept[name], unit)]
+    note = kept[name][1].prevalence_note
+    said = [
+        operating_point(*kept[name]),
+        answer_alone(*kept[name], unit),
+        f"Not measured: {note}." if note else "",
+    ]
     return [sentence for sentence in said if sentence]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ __all__ = [
         "legend_above",
         "new_axes",
     ),
-    *("new_figure", "note", "percent_axis", "save", "set_title", "wrapped_title"),
+    *("lacking", "new_figure", "note", "percent_axis", "save", "set_title", "wrapped_title"),
 ]
 
 # Okabe and Ito's palette, told apart by colour-blind readers; marker and line change when it repeats.
@@ -77,16 +78,27 @@ def encoded(figure: Figure, kind: str) -> bytes:
     from matplotlib import rc_context
 
     content = io.BytesIO()
-    if kind == "png":
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "fewshot-flair"}):
+        warnings.filterwarnings("ignore", "Glyph")  # the caption says which letters there are no (`lacking`)
+        if kind == "png":
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        FigureCanvasAgg(figure).print_png(content)
-        return content.getvalue()
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+            FigureCanvasAgg(figure).print_png(content)
+            return content.getvalue()
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    with rc_context({"svg.hashsalt": "fewshot-flair"}):
         FigureCanvasSVG(figure).print_svg(content, metadata={"Date": None})
     return content.getvalue()
+
+
+def lacking(figure: Figure) -> str:
+    """The letters of a picture that its font has not, each once: they are boxes in it."""
+    from matplotlib.font_manager import findfont, get_font
+    from matplotlib.text import Text
+
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    written = "".join(text.get_text() for text in figure.findobj(Text))
+    return "".join(c for c in dict.fromkeys(written) if ord(c) not in known and not c.isspace())
 
 
 def note(figure: Figure, text: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fewshot_flair.evaluation import METRICS
 from fewshot_flair.experiment.grid import draws_text, n_draws, shots_text
+from fewshot_flair.files import inert
 from fewshot_flair.report.wording import bold_means, unit, with_interval
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def text_tables(block: Block, metric: str) -> dict[str, str]:
     """
     import pandas as pd
 
-    plain = _table(block, metric, "{}")
+    plain = _table(block, metric, "{}").rename(index=inert, columns=inert)
     latex = _table(block, metric, "\\textbf{{{}}}")
     latex.columns = pd.Index([_latex(name) for name in latex.columns])
     latex.index = pd.Index([_latex(name) for name in latex.index], name="adapter")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from fewshot_flair.experiment.grid import shots_text
 from fewshot_flair.words import counted
 
-__all__ = ["MINI", "bold_means", "percent_range", "percentage", "unit", "with_interval"]
+if TYPE_CHECKING:
+    from fewshot_flair.experiment.results import CellResult
+
+__all__ = ["MINI", "bold_means", "percent_range", "percentage", "setting_of", "unit", "with_interval"]
 
 MINI = (
     "The mini encoder was trained on rendered photographs only. On real eyes it is a way to learn the tool and to "
@@ -107,3 +113,14 @@ def bold_means(n_draws: int, n_adapters: int) -> str:
     if (n_adapters - 1) * 2 / 2**n_draws >= 0.05:
         return f"{said} With so few draws it can hardly tell any two apart."
     return said
+
+
+def setting_of(cell: CellResult, cells: Sequence[CellResult]) -> str:
+    """What a table of a cell's setting is called: whatever the cells of a study vary, the scenario and the shots."""
+    varied = [
+        name
+        for name in ("data", "encoder", "prompts", "label_noise", "prior")
+        if len({each.names[name] for each in cells}) > 1
+    ]
+    named = [str(cell.names[name]) for name in varied]
+    return ", ".join([*named, cell.names["scenario"], shots_text(cell.names["shots"])])

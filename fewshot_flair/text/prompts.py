@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fewshot_flair.data.grades import folded
+from fewshot_flair.data.lookalikes import alike, told
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.files import read_json, read_toml
 from fewshot_flair.text.knowledge import descriptions
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fewshot_flair.encoders.base import Encoder
     from fewshot_flair.text.prototypes import TextPrototypes
 
-__all__ = ["Prompts", "described", "read_prompts", "text_digest", "text_prototypes"]
+__all__ = ["Prompts", "described", "read_prompts", "text_digest", "text_prototypes", "unused"]
 
 Prompts = str | Mapping[str, Sequence[str]]
 """``"expert"``, ``"names"``, or descriptions by class."""
@@ -57,8 +58,15 @@ def read_prompts(name: str, folder: Path = Path()) -> str | dict[str, list[str]]
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path}: must name the classes, each with a list of descriptions")
     for label, texts in content.items():
-        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t for t in texts):
+        said = isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)
+        if not said:
             raise InputError(f"{path}: {label!r} must be a list of one or more descriptions")
+        if unseen := next((t for t in (label, *texts) if not "".join(t.split()).isprintable()), None):
+            raise InputError(
+                f"{path}: {unseen!r} holds a character that cannot be shown; write it in plain letters"
+            )
+    if pairs := alike(content):
+        raise InputError(f"{path}: classes {told(pairs)} read alike; keep the descriptions of one")
     return content
 
 
@@ -78,6 +86,14 @@ def described(classes: Sequence[str], prompts: Prompts) -> dict[str, list[str]]:
             f"are descriptions of {', '.join(map(repr, list(prompts)[:20]))})"
         )
     return {name: list(prompts[written]) for name, written in found.items() if written is not None}
+
+
+def unused(classes: Sequence[str], prompts: Prompts) -> list[str]:
+    """What a mapping describes that is none of the classes."""
+    if isinstance(prompts, str):
+        return []
+    known = {folded(name) for name in classes}
+    return [name for name in prompts if name not in classes and folded(name) not in known]
 
 
 def text_prototypes(

@@ -25,7 +25,7 @@ from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.methods.linear_probe import mean_mass
 from fewshot_flair.adapters.namespaces import Array, put_beside
 from fewshot_flair.adapters.registry import register
-from fewshot_flair.adapters.validation import check_choice, check_number
+from fewshot_flair.adapters.validation import check_choice, check_number, check_random_state
 from fewshot_flair.errors import InputError
 from fewshot_flair.text.prototypes import TextPrototypes
 
@@ -108,7 +108,8 @@ class CLIPAdapter(Adapter):
         if not 0 <= self.alpha <= 1:
             raise InputError(f"{self.name}: alpha is {self.alpha!r}; it is a share, from 0 to 1")
         check_choice(self.name, "activation", self.activation, ACTIVATIONS)
-        check_number(self.name, "reduction", self.reduction, above=0)
+        check_number(self.name, "reduction", self.reduction, above=1e-3)
+        check_random_state(self.name, self.random_state)
         xp, text = batch.xp, batch.prototypes
         down, up = starting_weights(batch.n_features, self.reduction, self.random_state, batch.x)
         prototypes = batch.per_episode(text.prototypes)

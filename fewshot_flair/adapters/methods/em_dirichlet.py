@@ -33,7 +33,7 @@ from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.transductive import TransductiveAdapter
-from fewshot_flair.adapters.validation import check_number
+from fewshot_flair.adapters.validation import check_count, check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
 STEPS = 100
@@ -87,7 +87,7 @@ class EMDirichlet(TransductiveAdapter):
         """Rounds of laws and assignments, in float64 as gamma functions of large numbers are subtracted."""
         check_number(self.name, "temperature", self.temperature, above=0)
         check_number(self.name, "lam", self.lam, above=-1e-300)
-        check_number(self.name, "rounds", self.rounds, above=0)
+        check_count(self.name, "rounds", self.rounds)
         batch = self.without_labels(batch)
         xp, dtype = batch.xp, batch.x.dtype
         prototypes = batch.per_episode(self.temperature * batch.prototypes.unit)

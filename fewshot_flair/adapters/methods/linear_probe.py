@@ -18,6 +18,7 @@ from fewshot_flair.adapters.descent import cosine_descent
 from fewshot_flair.adapters.heads import Head, cosine_head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
+from fewshot_flair.adapters.validation import check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
 PAPER = "Silva-Rodríguez et al., A Closer Look at the Few-Shot Adaptation of Large VLMs, CVPR 2024"
@@ -94,6 +95,7 @@ class LDAMLinearProbe(Adapter):
 
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Descend on the class-weighted cross-entropy with margins."""
+        check_number(self.name, "max_margin", self.max_margin)
         xp, text = batch.xp, batch.prototypes
         rarity = batch.safe_counts**-0.25 * xp.astype(batch.present, batch.x.dtype)
         margin = self.max_margin * rarity / xp.max(rarity, axis=1, keepdims=True)

@@ -26,7 +26,7 @@ from fewshot_flair.adapters.heads import NEVER, Head, LinearHead
 from fewshot_flair.adapters.methods.linear_probe import balanced_mass
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
-from fewshot_flair.adapters.validation import check_choice, check_number
+from fewshot_flair.adapters.validation import check_choice, check_count, check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
 FAR = 0.01
@@ -84,6 +84,7 @@ class Logistic(Adapter):
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Solve the convex problems together."""
         check_number(self.name, "C", self.C, above=0)
+        check_count(self.name, "max_steps", self.max_steps)
         check_number(self.name, "tol", self.tol, above=0)
         check_choice(self.name, "class_weight", self.class_weight, ("balanced", None))
         xp, single = batch.xp, batch.x.dtype

@@ -23,7 +23,7 @@ from fewshot_flair.adapters.descent import MOMENTUM, step_sizes
 from fewshot_flair.adapters.heads import Head, cosine_head
 from fewshot_flair.adapters.namespaces import put_beside, to_numpy
 from fewshot_flair.adapters.registry import register
-from fewshot_flair.adapters.validation import check_number
+from fewshot_flair.adapters.validation import check_count, check_number
 from fewshot_flair.errors import InputError
 from fewshot_flair.text.prototypes import TextPrototypes
 
@@ -91,7 +91,7 @@ class CoOp(Adapter):
         import torch
 
         check_number(self.name, "step_size", self.step_size, above=0)
-        check_number(self.name, "steps", self.steps, above=0)
+        check_count(self.name, "steps", self.steps)
         if self.tower is None or not hasattr(self.tower, "soft_prompts"):
             raise InputError(
                 f"{self.name} needs the text tower that made the prototypes: create_adapter({self.name!r}, "

@@ -54,7 +54,7 @@ class SimpleShot(Adapter):
         """Class means."""
         xp, scale = batch.xp, 100.0
         if self.logit_scale is not None:
-            check_number(self.name, "logit_scale", self.logit_scale)
+            check_number(self.name, "logit_scale", self.logit_scale, below=50)
             scale = math.exp(self.logit_scale)
         elif self.text is not None:
             scale = self.text.scale

@@ -19,7 +19,7 @@ from fewshot_flair.adapters.batch import EpisodeBatch, unit
 from fewshot_flair.adapters.heads import Head, cosine_head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
-from fewshot_flair.adapters.validation import check_number
+from fewshot_flair.adapters.validation import check_count
 from fewshot_flair.text.prototypes import TextPrototypes
 
 SINKHORN_ITERATIONS = 10
@@ -48,7 +48,7 @@ class SSTextU(Adapter):
 
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Alternate assignments and prototypes."""
-        check_number(self.name, "rounds", self.rounds, above=-1)
+        check_count(self.name, "rounds", self.rounds, 0)
         xp, text = batch.xp, batch.prototypes
         share = text.scale * batch.counts / (2 * batch.total[:, None])
         labelled = text.prototypes + share[:, :, None] * batch.class_sums

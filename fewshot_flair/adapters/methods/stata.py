@@ -30,7 +30,7 @@ from fewshot_flair.adapters.methods.transclip import FLOOR, NEAREST, STEPS
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.transductive import TransductiveAdapter
-from fewshot_flair.adapters.validation import check_number
+from fewshot_flair.adapters.validation import check_count, check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
 
@@ -72,7 +72,7 @@ class StatA(TransductiveAdapter):
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Rounds of means, variances and assignments."""
         check_number(self.name, "alpha", self.alpha, above=0)
-        check_number(self.name, "rounds", self.rounds, above=0)
+        check_count(self.name, "rounds", self.rounds)
         batch = self.without_labels(batch)
         xp, text = batch.xp, batch.prototypes
         pool = unit_pool(batch)

@@ -31,7 +31,7 @@ from fewshot_flair.adapters.heads import Head
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.transductive import TransductiveAdapter
-from fewshot_flair.adapters.validation import check_number
+from fewshot_flair.adapters.validation import check_count, check_number
 from fewshot_flair.text.prototypes import TextPrototypes
 
 STEPS, NEAREST, CONFIDENT = 5, 3, 8
@@ -84,7 +84,7 @@ class TransCLIP(TransductiveAdapter):
         lam = (1.0 if self.zero_shot else 0.5) if self.lam is None else self.lam
         check_number(self.name, "lam", lam)
         check_number(self.name, "gamma", self.gamma, above=0)
-        check_number(self.name, "rounds", self.rounds, above=-1)
+        check_count(self.name, "rounds", self.rounds, 0)
         batch = self.without_labels(batch)
         xp, text = batch.xp, batch.prototypes
         given = (batch.mass @ batch.unit_x) / batch.safe_counts[:, :, None]

@@ -31,7 +31,7 @@ from fewshot_flair.adapters.methods.ss_text import with_shots
 from fewshot_flair.adapters.namespaces import Array
 from fewshot_flair.adapters.registry import register
 from fewshot_flair.adapters.transductive import TransductiveAdapter
-from fewshot_flair.adapters.validation import check_number
+from fewshot_flair.adapters.validation import check_count, check_number
 from fewshot_flair.errors import InputError
 from fewshot_flair.text.prototypes import TextPrototypes
 
@@ -83,7 +83,7 @@ class ZLaP(TransductiveAdapter):
 
     def fit_batch(self, batch: EpisodeBatch) -> Head:
         """Propagate from every class at once."""
-        check_number(self.name, "k", self.k, above=0)
+        check_count(self.name, "k", self.k)
         check_number(self.name, "gamma", self.gamma, above=0)
         check_number(self.name, "alpha", self.alpha, above=-1e-300)
         if self.alpha >= 1:

@@ -20,10 +20,12 @@ TEMPLATE = """
 {% endfor %}
 </tbody></table></div>
 {% for data in data_sets if data.folds %}{% if loop.first %}<p>Both sides are all labelled rows here, of which every fold makes its own two sides; splits.csv has them.</p>{% endif %}{% endfor %}
-{% for data in data_sets %}{% for remark in data.remarks %}<p>{{ data.data }}: {{ remark }}.</p>{% endfor %}{% endfor %}
+{% for data in data_sets %}{% for remark in data.remarks %}<p class="lines">{{ data.data }}: {{ remark }}.</p>{% endfor %}{% endfor %}
+{% for sentence in terms %}<p class="soft">{{ sentence }}</p>{% endfor %}
 """
 
 
 def content(context: Context) -> dict[str, Any]:
     """The data sets."""
-    return {"data_sets": context.data_sets}
+    terms = dict.fromkeys(sentence for data in context.data_sets for sentence in data.terms)
+    return {"data_sets": context.data_sets, "terms": list(terms)}

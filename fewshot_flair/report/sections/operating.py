@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fewshot_flair.report.context import Context
@@ -64,7 +65,14 @@ def content(context: Context) -> dict[str, Any] | None:
         "name": name,
         "sentence": operating_point(decision, figures),
         "positives": figures.positives,
-        "methods": "; ".join(f"{what} {method}" for what, method in by.items()),
+        "methods": _methods(by),
         "rows": rows,
         "picture": picture,
     }
+
+
+def _methods(by: Mapping[str, str]) -> str:
+    """How the intervals were made; once where all were made in one way."""
+    if len(set(by.values())) == 1:
+        return next(iter(by.values()))
+    return "; ".join(f"{what}: {method}" for what, method in by.items())

@@ -43,12 +43,10 @@ def content(context: Context) -> dict[str, Any] | None:
     ]
     points = figures.risk_coverage
     told = ", ".join(
-        f"{100 * risk:.0f} % of {share:.0%}"
+        f"{100 * risk:.0f} % of the surest {100 * share:.0f} %" if share < 1 else f"{100 * risk:.0f} % of all"
         for share, risk in (_at(points, share) for share in (0.25, 0.5, 0.75, 1.0))
     )
-    caption = (
-        f"Error of the answers of {name} by how many photographs are answered, the surest first: {told}."
-    )
+    caption = f"Error of the answers of {name} by how many photographs are answered, the surest first. Wrong are {told}."
     picture = risk_figure(figures, f"{name} on {context.record.clinics[0].data}")
     return {
         "name": name,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fewshot_flair.experiment.folder import folder_name
 from fewshot_flair.experiment.grid import n_draws, shots_text
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.figures import block_figures
-from fewshot_flair.report.files import kept_figure
+from fewshot_flair.report.files import free_name, kept_figure
 from fewshot_flair.report.summary import Block
 from fewshot_flair.report.text_tables import text_tables
 from fewshot_flair.report.wording import bold_means, percent_range, unit, with_interval
@@ -87,7 +86,7 @@ def content(context: Context) -> dict[str, Any]:
 def _block(context: Context, block: Block) -> dict[str, Any]:
     metric = context.metric.key
     scenarios = list(dict.fromkeys(name for name, _ in block.columns))
-    name = folder_name(block.title)
+    name = free_name(block.title, "tables", context.files)
     for suffix, text in text_tables(block, metric).items():
         context.files[f"tables/{name}{suffix}"] = text.encode()
     last = {scenario: max(k for s, k in block.columns if s == scenario) for scenario in scenarios}

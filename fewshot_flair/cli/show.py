@@ -224,6 +224,7 @@ def written(to: Console, results: StudyResults, out: Path, *, report: bool = Tru
     """What lies where, and the command that uses it, on one line as a shell takes it."""
     record = results.record
     names = ["results.csv", "run.json", "splits.csv"]
+    names += ["recall_by_frequency.csv"] * any(made.frequencies is not None for made in record.clinics)
     names += ["robustness.csv"] * bool(record.study.get("tests") or record.study.get("methods"))
     names += ["report.html"] * report + ["test_predictions.csv", "adapters/"] * bool(record.saved)
     say(to, f"written to {out}: {', '.join(names)}", bold=str(out))

@@ -1,4 +1,5 @@
 from .calibration import Calibration, brier_with_interval, calibrate, ece_with_interval
+from .correlation import spearman_with_interval
 from .intervals import Estimate, cluster_bootstrap, interval_over_seeds, paired_bootstrap
 from .metrics import METRICS, Metric, Score, Scores, balanced_accuracy, score, score_draws
 from .operating import (
@@ -49,5 +50,6 @@ __all__ = [
     "score_draws",
     "sensitivity_specificity",
     "share_with_interval",
+    "spearman_with_interval",
     "threshold_for",
 ]

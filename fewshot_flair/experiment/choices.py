@@ -138,6 +138,9 @@ class EncoderChoice(Strict):
     tiles : str
         Of the local features that some adapters take: "1x1" for those of the canvas, "2x2" for those of
         overlapping tiles, each enlarged to a canvas of its own.
+    frequencies : str, optional
+        CSV of how many photographs of each concept its pre-training had (columns concept and photographs); by default
+        ``frequencies.csv`` beside the weights, as `pretrain` leaves it.
     """
 
     name: Short
@@ -147,6 +150,7 @@ class EncoderChoice(Strict):
     engine: str = "torch"
     fast: bool = False
     tiles: str = "1x1"
+    frequencies: str | None = None
 
     @field_validator("tiles")
     @classmethod

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from fewshot_flair.experiment.clinic import Rows
 
-__all__ = ["EncoderMade", "Provenance", "Side", "SkippedImage", "side_of"]
+__all__ = ["EncoderMade", "Frequencies", "Provenance", "Side", "SkippedImage", "side_of"]
 
 
 class _Record(BaseModel):
@@ -46,6 +46,30 @@ class EncoderMade(_Record):
     name: str
     fingerprint_id: str
     fingerprint: dict[str, Any]
+
+
+class Frequencies(_Record):
+    """How often an encoder's pre-training met the classes.
+
+    Attributes
+    ----------
+    encoder : str
+        What the study calls it.
+    path : str
+        The table that says so.
+    sha256 : str
+        Its digest.
+    concepts : dict of str to str
+        What the table calls each class that it has.
+    photographs : dict of str to int
+        Of each of those classes.
+    """
+
+    encoder: str
+    path: str
+    sha256: str
+    concepts: dict[str, str]
+    photographs: dict[str, int]
 
 
 class SkippedImage(_Record):
@@ -88,6 +112,8 @@ class Provenance(_Record):
     folds : int
         How many divisions of the rows into two sides there are; 0 where the sides are fixed. With folds both sides are
         all labelled rows.
+    frequencies : Frequencies or None
+        None where it is not known how often pre-training met the classes, or was not asked.
     remarks : list of str
         What was merged, guessed or left out, in sentences.
     terms : list of str
@@ -117,6 +143,7 @@ class Provenance(_Record):
     folds: int = 0
     corruption: str = ""
     transductive: bool = False
+    frequencies: Frequencies | None = None
 
     @property
     def names_patients(self) -> bool:

@@ -18,6 +18,7 @@ from fewshot_flair.experiment.elsewhere import robustness_table
 from fewshot_flair.experiment.encoded import encode, encode_test, with_text
 from fewshot_flair.experiment.encoding import Encoding, check_choice
 from fewshot_flair.experiment.folder import check_out, splits_table, versions, write_tables, writing
+from fewshot_flair.experiment.frequencies import frequencies_of, recall_by_frequency, with_frequencies
 from fewshot_flair.experiment.grid import with_all_shots
 from fewshot_flair.experiment.imported import imported_clinic
 from fewshot_flair.experiment.results import RunRecord, StudyResults
@@ -136,12 +137,15 @@ def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict
             if study.save:
                 check_decision(study.decision, read.train.classes)
     prompts = {name: read_prompts(name, study.folder) for name in study.prompts}
+    # of adapters that are saved for use nobody asks this
+    counts = {} if study.save else {each.name: frequencies_of(each, study.folder) for each in study.encoders}
     clinics: dict[ClinicKey, Clinic] = {}
     for choice in study.encoders:
         for side in study.sides:
             data, read = side.data, sources[side.home]
             if side.distribution == "in" or read is None:
-                clinic = home = _encoded(study, data, choice, read, how, told)
+                clinic = _encoded(study, data, choice, read, how, told)
+                clinic = home = with_frequencies(clinic, choice.name, counts.get(choice.name))
             else:
                 with told.extraction(f"{data.name}, {choice.name}") as progress:
                     test = tests[data.name]
@@ -221,6 +225,8 @@ def _kept(
         "fit_seconds.csv": with_all_shots(seconds),
         "splits.csv": splits_table(clinics.values()),
     }
+    if len(frequencies := recall_by_frequency(results)):
+        tables["recall_by_frequency.csv"] = with_all_shots(frequencies)
     if sets := [cell.names | row for cell in results.cells for row in cell.sets]:
         tables["conformal.csv"] = with_all_shots(pd.DataFrame(sets))
     if study.tests or study.methods:

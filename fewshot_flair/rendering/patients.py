@@ -34,6 +34,8 @@ class Population:
         Correlation of the two eyes' severity.
     other_conditions : float
         Share of eyes with a condition other than diabetic retinopathy.
+    conditions : tuple of str
+        Those that there are, each as likely as another.
     redness, greenness, blueness : tuple of two float
         Fundus colour: linear red, green over red, and blue over green.
     lesion_load, lesion_size, lesion_contrast : tuple of two float
@@ -43,6 +45,7 @@ class Population:
     grades: tuple[float, float, float, float, float] = (0.25, 0.2, 0.2, 0.175, 0.175)
     likeness: float = 0.85
     other_conditions: float = 0.25
+    conditions: tuple[str, ...] = CONDITIONS
     redness: Range = (0.25, 0.75)
     greenness: Range = (0.18, 0.46)
     blueness: Range = (0.04, 0.32)
@@ -156,7 +159,7 @@ def make_eye(rng: np.random.Generator, patient: Traits, side: int, population: P
     )
     condition = None
     if rng.random() < population.other_conditions:
-        condition = CONDITIONS[int(rng.integers(len(CONDITIONS)))]
+        condition = population.conditions[int(rng.integers(len(population.conditions)))]
         traits = change_traits(rng, condition, traits)
     grade = population.grade(severity)
     if condition == "branch retinal vein occlusion":

@@ -8,12 +8,15 @@ import json
 import time
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from fewshot_flair.encoders.config import BertConfig, FLAIRConfig, ResNetConfig
 from fewshot_flair.encoders.flair_network import FLAIRNetwork, save_network
 from fewshot_flair.encoders.tokenizer import WordPieces
+from fewshot_flair.files import write_table
 from fewshot_flair.pretraining import Captions, TrainingPlan, build_vocabulary, pretrain, render_images
+from fewshot_flair.pretraining.renderings import RenderedImages
 
 SEED = 1
 PATIENTS = 5000
@@ -42,6 +45,9 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, default=2, help="processes of the renderer, threads of the training"
     )
+    parser.add_argument(
+        "--only-frequencies", action="store_true", help="render, count the concepts, and train nothing"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     _keep_memory()
@@ -53,6 +59,9 @@ def main() -> None:
     rendered = time.perf_counter()
     print(f"{len(images)} photographs rendered or read in {rendered - started:.0f} s", flush=True)
 
+    _write_frequencies(images, options.out)
+    if options.only_frequencies:
+        return
     captions = Captions(images.categories)
     vocabulary = build_vocabulary(
         (text for texts in captions.texts for text in texts), options.work / "vocab.txt"
@@ -66,6 +75,15 @@ def main() -> None:
     save_network(network, options.out, vocabulary)
     (options.out / "training.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     print(f"trained in {sum(r['seconds'] for r in history):.0f} s; the model is in {options.out}")
+
+
+def _write_frequencies(images: RenderedImages, folder: Path) -> None:
+    """How many photographs each concept has, the most frequent first, as `fewshot-flair pretrain` writes it."""
+    counts = images.relation.sum(0)
+    table = pd.DataFrame({"concept": images.categories, "photographs": counts, "share": counts / len(images)})
+    folder.mkdir(parents=True, exist_ok=True)
+    table = table.sort_values("photographs", ascending=False, kind="stable")
+    write_table(table, folder / "frequencies.csv")
 
 
 def _keep_memory() -> None:

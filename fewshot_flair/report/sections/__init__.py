@@ -12,6 +12,7 @@ from fewshot_flair.report.sections import (
     data,
     drawn_patients,
     elsewhere,
+    frequencies,
     head,
     mistakes,
     operating,
@@ -31,5 +32,5 @@ __all__ = ["SECTIONS"]
 
 
 SECTIONS: tuple[ModuleType, ...] = (
-    head, advice, saved, mistakes, operating, referral, calibration, patients, sets, tables, elsewhere, drawn_patients, calibrated, ranking, published, data, skipped, questions, repeat,
+    head, advice, saved, mistakes, operating, referral, calibration, patients, sets, tables, elsewhere, drawn_patients, calibrated, ranking, frequencies, published, data, skipped, questions, repeat,
 )  # fmt: skip

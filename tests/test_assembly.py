@@ -11,8 +11,10 @@ import pytest
 from assemblies import lay_assembly
 from typer.testing import CliRunner
 
+from fewshot_flair.bank import image_key
 from fewshot_flair.cli import app
 from fewshot_flair.datasets.register import get_set
+from fewshot_flair.encoders.seen import read_seen
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.pretraining import Assembly, Captions, assemble
 from fewshot_flair.pretraining.loading import Order
@@ -75,7 +77,11 @@ def test_only_frequencies_writes_table_and_picture_and_trains_nothing(path, tmp_
         "duplicates.csv",
         "frequencies.csv",
         "frequencies.png",
+        "trained-on.csv",
     ]
+    found = assemble(Assembly.read(path))
+    sets = [["one", "two"][place] for place in found.sets]
+    assert read_seen(out) == {image_key(p): name for p, name in zip(found.paths, sets, strict=True)}
     with (out / "frequencies.csv").open(newline="") as file:
         rows = {row["concept"]: row for row in csv.DictReader(file)}
     assert rows["glaucoma"] | {"share": ""} == {

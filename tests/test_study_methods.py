@@ -16,8 +16,10 @@ from tiny import CLASSES, draw_clinic, write_flair
 from typer.testing import CliRunner
 
 from fewshot_flair import create_adapter, fit_episodes, load_adapter, load_encoder
+from fewshot_flair.bank import image_key
 from fewshot_flair.cli import app
 from fewshot_flair.encoders.corrupted import CorruptedEncoder
+from fewshot_flair.encoders.seen import SEEN, read_seen, write_seen
 from fewshot_flair.episodes import EpisodeSampler
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import balanced_accuracy, score
@@ -272,6 +274,22 @@ def test_a_saved_network_is_an_encoder_and_an_adapter(place, tmp_path):
     features = encoder.encode_images([place / "clinic" / image for image in test["image"]])
     right = adapter.predict(getattr(features, extra["feature"])) == test["label"]
     assert right.mean() == pytest.approx(rows.loc[rows["adapter"] == "lora", "accuracy"].item())
+    # and whoever adapts it again is told what it has seen
+    n = int(rows.loc[rows["adapter"] == "lora", "n_support"].item())
+    again = small(place, methods=[], tests=[], encoders=[{"name": "ours", "load": str(model / "encoder")}])
+
+    def said() -> str:
+        (clinic,) = load_clinics(Study.from_dict(again), Encoding(cache=place / "cache")).values()
+        return " ".join(clinic.provenance.remarks)
+
+    assert f"{n} of the 24 training photographs are among those that ours was trained on" in said()
+    seen = read_seen(model / "encoder")
+    write_seen(model / "encoder", seen | {image_key(place / "clinic" / test["image"].iloc[0]): "clinic"})
+    assert "1 of the 12 test photographs is among those that ours was trained on" in said()
+    with (model / "encoder" / SEEN).open("a") as file:
+        file.write("no digest,clinic\n")
+    with pytest.raises(InputError, match=r"trained-on\.csv is damaged"):
+        said()
 
 
 def test_a_photograph_that_is_trained_on_is_not_tested_on_elsewhere(place, tmp_path):

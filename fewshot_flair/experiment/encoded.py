@@ -15,7 +15,7 @@ from fewshot_flair.errors import InputError
 from fewshot_flair.experiment.choices import DataSet, EncoderChoice
 from fewshot_flair.experiment.clinic import Clinic, Rows, check_classes, check_sides, joined, pool_of_tested
 from fewshot_flair.experiment.encoding import Encoding, opened
-from fewshot_flair.experiment.pretrained import known_set, pretrained_on, terms_of
+from fewshot_flair.experiment.pretrained import known_set, pretrained_on, seen_before, terms_of
 from fewshot_flair.experiment.provenance import EncoderMade, Provenance, SkippedImage, side_of
 from fewshot_flair.experiment.sources import Sources
 from fewshot_flair.text.prompts import Prompts, described, text_digest, text_prototypes, unused
@@ -95,6 +95,7 @@ def encode(
         )
     known, how_known = known_set(data, test)
     remarks += pretrained_on(known, how_known, encoder.name)
+    remarks += seen_before(choice, sides["train"], sides["test"])
     skipped = dict.fromkeys([row for side in sources.all for row in side.skipped] + done.skipped)
     return Clinic(
         data.name, train.classes, train.ordinal, sides["train"], sides["test"], pool,
@@ -167,7 +168,7 @@ def encode_test(
     elif pool is not None:
         pool = _untested(pool, rows)
     known, how_known = known_set(data, test)
-    said += pretrained_on(known, how_known, encoder.name)
+    said += [*pretrained_on(known, how_known, encoder.name), *seen_before(choice, home.train, rows)]
     told = home.provenance.model_copy(
         update={
             "data": data.name,

@@ -124,14 +124,13 @@ def frequencies_of(choice: EncoderChoice, folder: Path) -> ConceptCounts | str |
     """
     if choice.frequencies is not None:
         return read_frequencies(folder / choice.frequencies)
-    from fewshot_flair.encoders.catalogue import MINI
+    from fewshot_flair.encoders.seen import weights_folder
 
-    source = MINI if choice.asked == "mini" else Path(choice.asked.removeprefix("flair:"))
-    beside = (source if source.is_dir() else source.parent) / FILE
-    if not source.exists() or not beside.is_file():
+    place = weights_folder(choice.asked)
+    if place is None or not (place / FILE).is_file():
         return None
     try:
-        return read_frequencies(beside)
+        return read_frequencies(place / FILE)
     except FewshotFlairError as error:
         return f"pre-training frequencies of {choice.name} are left out: {error}"
 

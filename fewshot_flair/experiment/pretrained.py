@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fewshot_flair.datasets.register import KnownSet, get_set, recognised
-from fewshot_flair.experiment.choices import DataSet, data_name
+from fewshot_flair.encoders.seen import SEEN, read_seen, weights_folder
+from fewshot_flair.experiment.choices import DataSet, EncoderChoice, data_name
+from fewshot_flair.words import agreeing
 
 if TYPE_CHECKING:
     from fewshot_flair.data import Manifest
+    from fewshot_flair.experiment.clinic import Rows
 
-__all__ = ["known_set", "pretrained_on", "terms_of"]
+__all__ = ["known_set", "pretrained_on", "seen_before", "terms_of"]
 
 
 def known_set(data: DataSet, manifest: Manifest) -> tuple[KnownSet | None, str]:
@@ -39,6 +42,35 @@ def pretrained_on(known: KnownSet | None, how: str, encoder: str) -> list[str]:
         f"the test photographs may not be new to the encoder: {guess}{encoder} was pre-trained on {known.title} "
         f"({what}), so figures measured here may be too good"
     ]
+
+
+def seen_before(choice: EncoderChoice, train: Rows, test: Rows) -> list[str]:
+    """What is to be said of photographs that the encoder was trained on, where its folder names them.
+
+    Raises
+    ------
+    InputError
+        If the list beside the weights is damaged.
+    """
+    place = weights_folder(choice.asked)
+    if place is None or not (seen := read_seen(place)):
+        return []
+    said = []
+    for rows, what, so in (
+        (test, "test", "figures measured here may be too good"),
+        (
+            train,
+            "training",
+            "what is chosen on them may look too good: cross-validation, calibration, thresholds",
+        ),
+    ):
+        if n := sum(key in seen for key in rows.keys):
+            are = agreeing(n, "is", "are")
+            said.append(
+                f"{n} of the {len(rows)} {what} photographs {are} among those that {choice.name} was trained on "
+                f"({place / SEEN}), so {so}"
+            )
+    return said
 
 
 def terms_of(data: DataSet, *manifests: Manifest) -> list[str]:

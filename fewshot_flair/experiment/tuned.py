@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fewshot_flair.adapters import create_adapter, fit_episodes
 from fewshot_flair.adapters.heads import Head
 from fewshot_flair.encoders.base import Encoder
+from fewshot_flair.encoders.seen import read_seen, weights_folder, write_seen
 from fewshot_flair.episodes.folds import inseparable
 from fewshot_flair.experiment.fits import Answers
 from fewshot_flair.experiment.folder import folder_name
@@ -150,6 +151,10 @@ class Tuner:
             tuned.network.put(tuned.end)
             said = save_tuned(side.encoder, tuned.network, clinic.text, clinic.classes, folder / "model")
             tuned.remarks.extend(filter(None, [said]))
+            if not said:
+                base = weights_folder(self._choice(cell).asked)
+                seen = dict.fromkeys((side.keys[i] for i in rows), cell.side.home)
+                write_seen(folder / "model" / "encoder", seen if base is None else read_seen(base) | seen)
         self._keep(folder, tuned)
         return tuned
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fewshot_flair.encoders.seen import write_seen
 from fewshot_flair.files import write_table
 from fewshot_flair.report.drawing import COLOURS, SMALL, new_axes, note, save, set_title
 from fewshot_flair.text.knowledge import category_of
@@ -78,11 +79,12 @@ def frequency_figure(table: pd.DataFrame, sets: Sequence[str]) -> Figure:
 
 
 def write_frequencies(assembly: Assembly, photographs: Photographs, out: Path) -> pd.DataFrame:
-    """Write frequencies.csv, frequencies.png and duplicates.csv into a folder; gives the first."""
+    """Write frequencies.csv, frequencies.png, duplicates.csv and trained-on.csv into a folder; gives the first."""
     out.mkdir(parents=True, exist_ok=True)
     sets = [source.name for source in assembly.sets]
     table = concept_frequencies(photographs, sets, [source.weight for source in assembly.sets])
     write_table(table, out / "frequencies.csv")
     write_table(photographs.duplicates, out / "duplicates.csv")
+    write_seen(out, dict(zip(photographs.keys, (sets[i] for i in photographs.sets), strict=True)))
     save(frequency_figure(table, sets), out / "frequencies.png")
     return table

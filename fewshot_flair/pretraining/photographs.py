@@ -61,6 +61,8 @@ class Photographs:
         What a user should know.
     digest : str
         Of the files' bytes and their categories, in order.
+    keys : list of n str
+        Digests of the files' bytes.
     """
 
     paths: list[str]
@@ -71,6 +73,7 @@ class Photographs:
     duplicates: pd.DataFrame
     said: list[str]
     digest: str
+    keys: list[str]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -159,6 +162,7 @@ def assemble(
         duplicates,
         said,
         digest_of([[keys[row.path], row.place, row.categories] for row in rows]),
+        [keys[row.path] for row in rows],
     )
 
 

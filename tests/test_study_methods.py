@@ -31,7 +31,9 @@ from fewshot_flair.finetuning.checkpoint import read_checkpoint
 from fewshot_flair.finetuning.photographs import Photographs
 from fewshot_flair.finetuning.training import logits_of
 from fewshot_flair.images import CORRUPTIONS, corruption_of
+from fewshot_flair.report.context import Context
 from fewshot_flair.report.page import write_report
+from fewshot_flair.report.sections import advice
 
 PAGE = (Path(__file__).parents[1] / "docs" / "robustness.md").read_text(encoding="utf-8")
 
@@ -131,6 +133,14 @@ def test_the_report_has_a_section_and_its_other_tables_are_of_home(whole):
     lines = (out / "tables" / "here-and-elsewhere.md").read_text().splitlines()
     assert sum(line.startswith("| full(soup=True)") for line in lines) == 4
     assert not any("wise=0)" in line for line in lines)
+
+
+def test_a_best_place_on_a_path_is_said_to_flatter(whole):
+    context = Context.of(whole[0], "balanced_accuracy")
+    said = {
+        name: advice._of_path(context, name) for name in ("lp", "full", "full(wise=0.5)", "full(soup=True)")
+    }
+    assert [name for name, text in said.items() if "flatters" in text] == ["full(wise=0.5)"]
 
 
 def test_the_recipe_writes_one_table_and_one_picture(whole, tmp_path, monkeypatch):

@@ -316,7 +316,7 @@ def test_two_clinics_are_each_tested_on_the_other(place, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"tests": ["fog:2"]}, "no corruption 'fog'.*there are"),
+        ({"tests": ["fog:2"]}, "no corruption 'fog'.*there are.*--adapters-from FILE.py"),
         ({"tests": ["blur:9"]}, "strength 9"),
         ({"tests": ["blur:3", "blur"]}, "tests of clinic: 'blur:3' is there twice"),
         ({"tests": ["x/clinic.csv"]}, "tests of clinic: 'clinic' is there twice"),
@@ -327,7 +327,7 @@ def test_two_clinics_are_each_tested_on_the_other(place, tmp_path):
         ({"method": ["lora"]}, "method: there is no such entry; did you mean 'methods'"),
         ({"data": [{"name": "a", "manifst": "b.csv"}]}, "data.0.manifst: .*did you mean 'manifest'"),
         ({"methods": ["full:wise=2"]}, "wise is 2"),
-        ({"methods": ["ful"]}, "no fine-tuning method 'ful': did you mean 'full'"),
+        ({"methods": ["ful"]}, "no fine-tuning method 'ful': did you mean 'full'.*--adapters-from FILE.py"),
         ({"methods": ["lora:rang=3"]}, "no parameter 'rang'"),
         ({"alphas": [0, 2]}, "alphas"),
         ({"tuning": {"epoch": 3}}, "tuning: no setting 'epoch'; did you mean 'epochs'"),

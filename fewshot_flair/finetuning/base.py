@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.registry import Registry
+from fewshot_flair.registry import OWN, Registry
 
 __all__ = ["METHODS", "FineTuning", "create_finetuning", "is_norm", "list_finetuning"]
 
@@ -100,7 +100,7 @@ def create_finetuning(name: str, **parameters: Any) -> FineTuning:
     >>> create_finetuning("lora", rank=8).label
     'lora(rank=8)'
     """
-    cls = _known().get(name)
+    cls = _known().get(name, OWN)
     METHODS.check_parameters(name, parameters, [field.name for field in fields(cls)])
     return cls(**parameters)
 

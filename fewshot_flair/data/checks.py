@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fewshot_flair.data.grades import DR_GRADES
+from fewshot_flair.data.grades import grade_meant
 from fewshot_flair.data.labels import doubt, slips
 from fewshot_flair.data.locate import Locator
 from fewshot_flair.data.lookalikes import alike, told
@@ -247,9 +247,7 @@ def _label_problems(labels: Sequence[str], rules: Rules) -> dict[str, str]:
     for label in distinct.difference(rules.classes):
         quotes = " (a name with a comma stands in double quotes)" if "," in label else ""
         near = by_case.get(label.casefold().replace("_", " "))
-        meant = f"; is it {near!r}?" if near else ""
-        if label in ("0", "1", "2", "3", "4") and tuple(rules.classes) == DR_GRADES:
-            meant = f"; is it the grade {DR_GRADES[int(label)]!r}? The scale dr (--scale dr) reads numbers so"
+        meant = f"; is it {near!r}?" if near else grade_meant(label, rules.classes)
         wrong[label] = f"has the unknown label {label!r}; the classes are {known}{quotes}{meant}"
     return wrong
 

@@ -8,9 +8,11 @@ from typing import Any, Generic, TypeVar
 from fewshot_flair.errors import InputError
 from fewshot_flair.words import nearest
 
-__all__ = ["Registry"]
+__all__ = ["OWN", "Registry"]
 
 T = TypeVar("T")
+OWN = "; one of your own is made known by --adapters-from FILE.py"
+"""What is said after a name that is not known, where a command takes such a file."""
 
 
 class Registry(Generic[T]):

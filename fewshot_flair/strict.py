@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.files import read_toml
+from fewshot_flair.words import nearest
 
 __all__ = ["Strict", "check_names_differ"]
 
@@ -47,13 +48,27 @@ class Strict(BaseModel):
         except ValidationError as error:
             lines = [
                 _place(found["loc"], options, cls.__name__.casefold())
-                + found["msg"].removeprefix("Value error, ")
+                + (
+                    _unknown(cls, found["loc"]) if found["type"] == "extra_forbidden" else found["msg"]
+                ).removeprefix("Value error, ")
                 for found in error.errors(include_url=False, include_input=False)
             ]
             shown = [*lines[:20], *([f"and {len(lines) - 20} more"] if len(lines) > 20 else [])]
             raise InputError(f"{where}: " + "; ".join(shown)) from error
         except TypeError as error:  # a key that no keyword can be
             raise InputError(f"{where}: {error}") from error
+
+
+def _unknown(table: type[BaseModel], loc: Sequence[int | str]) -> str:
+    """That a table has no such entry, and the nearest one that it has."""
+    for part in loc[:-1]:
+        field = table.model_fields.get(str(part))
+        inside = [field.annotation, *get_args(field.annotation)] if field else []
+        table = next(
+            (each for each in inside if isinstance(each, type) and issubclass(each, BaseModel)), table
+        )
+    hint = nearest(str(loc[-1]), list(table.model_fields))
+    return "there is no such entry" + f"; {hint}" * bool(hint)
 
 
 OPTIONS = {
@@ -63,8 +78,9 @@ OPTIONS = {
     "encoders": "encoder",
     "manifest": "data",
     "tests": "test-on",
+    "tuning": "",
 }
-"""Options whose entries have another name."""
+"""Options whose entries have another name; the settings of one that is empty name themselves."""
 
 
 def _place(loc: Sequence[int | str], options: bool, whole: str) -> str:
@@ -72,4 +88,5 @@ def _place(loc: Sequence[int | str], options: bool, whole: str) -> str:
     words = [part for part in loc if isinstance(part, str) and part != "name"]
     if not options:
         return f"{'.'.join(map(str, loc)) or whole}: "
-    return f"--{OPTIONS.get(words[-1], words[-1]).replace('_', '-')}: " if words else ""
+    option = OPTIONS.get(words[-1], words[-1]) if words else ""
+    return f"--{option.replace('_', '-')}: " if option else ""

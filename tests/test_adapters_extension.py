@@ -153,6 +153,9 @@ def test_a_file_of_one_s_own_makes_adapters_known(tmp_path, parity):
         map(str, [*command, "--adapters-from", path]), capture_output=True, text=True, check=True
     )
     assert "halfway(share=0.8)" in done.stdout
+    report = [*command[:3], "report", tmp_path / "run", "--adapters-from", path]
+    done = subprocess.run(map(str, report), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     for number, folder in enumerate(("a", "b")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "half.py").write_text(HALFWAY.replace("halfway", f"halfway{number}"))

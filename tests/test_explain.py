@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -271,11 +272,17 @@ def test_the_report_shows_the_worst_mistakes_with_maps(run: Path, tmp_path: Path
     assert section.count("data:image/jpeg") == 2 * len(found.shown)
     assert "&lt;" in section
     assert section.count("<b>") == 2 * len(found.shown)  # labels are text, whatever they hold
+    for few, said in [
+        (1, f"answers 1 wrongly. This is the one. {found.said}"),
+        (0, "answers none wrongly.</p>"),
+    ]:
+        some = replace(found, shown=found.shown[:few], wrong=few)
+        assert said in write_report(copy, mistakes=some).read_text(encoding="utf-8")
     # where a photograph is gone, its name stays and the reader is told
     (copy / "splits.csv").unlink()
     gone = worst_mistakes(copy, how, most=3)
     assert all(each.path is None and not each.looked for each in gone.shown)
-    assert "not where the run found them" in gone.said
+    assert "3 photographs are not where the run found them." in gone.said
 
 
 def test_damaged_predictions_make_no_mistakes(run: Path, tmp_path: Path) -> None:

@@ -283,12 +283,22 @@ def test_a_method_is_a_file_of_at_most_60_lines(cls):
         ("lora", {"rang": 3}, "rank"),
         ("full", {"rate": 0}, "step size"),
         ("full", {"start": "text"}, "zero-shot"),
-        ("full", {"rate": "fast"}, "full"),
+        ("full", {"rate": "fast"}, "full: rate is 'fast'; give a number"),
+        ("lora", {"rank": 2.5}, "lora: rank is 2.5; give a whole number"),
+        ("lora", {"rank": True}, "lora: rank is True; give a whole number"),
+        ("lora", {"rank": 0}, "lora: rank is 0; give a number above 0"),
+        ("lora", {"alpha": -1}, "lora: alpha is -1; give a number above 0"),
     ],
 )
 def test_unknown_methods_and_parameters_are_refused(name, parameters, message):
     with pytest.raises(InputError, match=message):
         create_finetuning(name, **parameters)
+
+
+@pytest.mark.parametrize(("name", "value"), [("head_rate", 0.0), ("clip", -1.0), ("weight_decay", -0.1)])
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(InputError, match=f"{name} is {value}"):
+        TuningSettings(**{name: value})
 
 
 def write_imagenet(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -166,6 +167,16 @@ def test_the_class_without_a_count_is_said_and_left_out(ran):
     assert "f.csv has no count of proliferative diabetic retinopathy" in said[0]
     assert "unknown (not 0)" in said[0]
     assert "proliferative" not in (out / "recall_by_frequency.csv").read_text()
+
+
+def test_no_table_stays_from_an_earlier_run_in_the_folder(ran, tmp_path):
+    out, _ = ran
+    shutil.copytree(out, tmp_path / "out")
+    (tmp_path / "unmet.csv").write_text("concept,photographs\ncataract,4\n")
+    study = Study.read(out.parent / "study.toml")
+    unmet = study.encoders[0].model_copy(update={"frequencies": str(tmp_path / "unmet.csv")})
+    run_study(study.model_copy(update={"encoders": [unmet]}), tmp_path / "out", cache=out.parent / "cache")
+    assert not (tmp_path / "out" / "recall_by_frequency.csv").exists()
 
 
 def test_the_report_has_the_test_and_the_picture(ran):

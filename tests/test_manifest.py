@@ -12,6 +12,7 @@ from PIL import Image
 
 from fewshot_flair.bank.keys import image_key
 from fewshot_flair.data import BadRowsError, Manifest
+from fewshot_flair.data.grades import DR_GRADES
 from fewshot_flair.data.splits import patient_split
 from fewshot_flair.errors import InputError, MissingFileError
 from fewshot_flair.images.preparation import read_image
@@ -246,6 +247,12 @@ empty.png,mild,train
 ,mild,train
 e.png,severe,train
 """
+
+
+def test_a_number_among_grades_by_name_is_asked_about(tmp_path: Path):
+    path = clinic(tmp_path, "image,label\na.png,3\n", "a")
+    with pytest.raises(BadRowsError, match=r"is it the grade 'severe diabetic retinopathy'\? .*--scale dr"):
+        Manifest.read(path, classes=DR_GRADES)
 
 
 def test_all_bad_rows_at_once(tmp_path: Path):

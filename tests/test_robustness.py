@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation import baseline_line, pareto_front
-from fewshot_flair.experiment.elsewhere import panels, robustness_table
+from fewshot_flair.evaluation.robustness import Line
+from fewshot_flair.experiment.elsewhere import Panel, panels, robustness_table
 from fewshot_flair.experiment.results import CellResult, RunRecord, StudyResults
-from fewshot_flair.report.robustness import markdown, robustness_figure
+from fewshot_flair.report.robustness import line_text, markdown, robustness_figure
 
 
 def test_models_on_the_line_have_no_effective_robustness():
@@ -97,6 +99,19 @@ def test_the_table_beside_the_results_has_both_sides(results):
     assert not table.loc[("lp", "b"), "front"]
     assert table.loc[("full", "a"), ["effective_robustness", "front"]].isna().all()
     assert table.loc[("full(soup=True)", "b"), "kind"] == "soup"
+
+
+def test_a_falling_line_has_a_minus():
+    panel = Panel({}, Line(slope=-0.25, intercept=0.6, n=7, r2=0.5), pd.DataFrame())
+    assert line_text(panel) == "The line of 7 frozen fits: elsewhere = 60.0 - 0.25 · here (R² 0.50)"
+
+
+def test_intervals_beside_the_results_are_of_what_a_share_can_be(results):
+    draws = [{"seed": 0, "balanced_accuracy": 0.1}, {"seed": 1, "balanced_accuracy": 0.9}]
+    wide = [replace(c, rows=draws) for c in results.cells]
+    table = robustness_table(StudyResults.of(wide, results.record))
+    assert (table["low"] == 0).all()
+    assert (table["high"] == 1).all()
 
 
 def test_without_three_frozen_adapters_there_is_no_line(results):

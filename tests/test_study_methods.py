@@ -6,18 +6,20 @@ import json
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy.special import softmax
 from tiny import CLASSES, draw_clinic, write_flair
 from typer.testing import CliRunner
 
 from fewshot_flair import create_adapter, fit_episodes, load_adapter, load_encoder
 from fewshot_flair.bank import image_key
-from fewshot_flair.cli import app
+from fewshot_flair.cli import app, show
 from fewshot_flair.encoders.corrupted import CorruptedEncoder
 from fewshot_flair.encoders.seen import SEEN, read_seen, write_seen
 from fewshot_flair.episodes import EpisodeSampler
@@ -30,8 +32,12 @@ from fewshot_flair.finetuning import METHODS, TunedNetwork
 from fewshot_flair.finetuning.checkpoint import read_checkpoint
 from fewshot_flair.finetuning.photographs import Photographs
 from fewshot_flair.finetuning.training import logits_of
-from fewshot_flair.images import corruption_of
+from fewshot_flair.images import CORRUPTIONS, corruption_of
+from fewshot_flair.report.context import Context
 from fewshot_flair.report.page import write_report
+from fewshot_flair.report.sections import advice
+
+PAGE = (Path(__file__).parents[1] / "docs" / "robustness.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +137,14 @@ def test_the_report_has_a_section_and_its_other_tables_are_of_home(whole):
     assert not any("wise=0)" in line for line in lines)
 
 
+def test_a_best_place_on_a_path_is_said_to_flatter(whole):
+    context = Context.of(whole[0], "balanced_accuracy")
+    said = {
+        name: advice._of_path(context, name) for name in ("lp", "full", "full(wise=0.5)", "full(soup=True)")
+    }
+    assert [name for name, text in said.items() if "flatters" in text] == ["full(wise=0.5)"]
+
+
 def test_the_recipe_writes_one_table_and_one_picture(whole, tmp_path, monkeypatch):
     recipe = Path(__file__).parents[1] / "recipes" / "robustness" / "table.py"
     out, picture = tmp_path / "out" / "table.md", tmp_path / "picture.png"
@@ -144,8 +158,7 @@ def test_the_recipe_writes_one_table_and_one_picture(whole, tmp_path, monkeypatc
 
 
 def test_the_study_of_the_docs_is_one(tmp_path):
-    page = Path(__file__).parents[1] / "docs" / "robustness.md"
-    (tmp_path / "robust.toml").write_text(page.read_text().split("```toml\n")[1].split("```")[0])
+    (tmp_path / "robust.toml").write_text(PAGE.split("```toml\n")[1].split("```")[0])
     study = Study.read(tmp_path / "robust.toml")
     assert [side.test for side in study.sides] == ["clinic", "other-clinic", "blur:3", "jpeg:4"]
     assert len(study.fits) == 4 + 3 * 4
@@ -321,20 +334,27 @@ def test_two_clinics_are_each_tested_on_the_other(place, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"tests": ["fog:2"]}, "no corruption 'fog'.*there are"),
+        ({"tests": ["fog:2"]}, "no corruption 'fog'.*there are.*--adapters-from FILE.py"),
         ({"tests": ["blur:9"]}, "strength 9"),
         ({"tests": ["blur:3", "blur"]}, "tests of clinic: 'blur:3' is there twice"),
         ({"tests": ["x/clinic.csv"]}, "tests of clinic: 'clinic' is there twice"),
         ({"tests": ["{clinic}"]}, "is the data set itself"),
-        ({"methods": ["full", "full"]}, r"methods: 'full\(wise=0\)' is there twice"),
+        ({"methods": ["full", "full"]}, r"methods: 'full' is there twice"),
+        ({"alphas": [0.5, 0.5]}, r"adapters and networks: 'full\(wise=0.5\)' is there twice"),
+        ({"methods": []}, "alphas, soup, tuning: of fine-tuned networks, and there are no methods"),
+        ({"method": ["lora"]}, "method: there is no such entry; did you mean 'methods'"),
+        ({"data": [{"name": "a", "manifst": "b.csv"}]}, "data.0.manifst: .*did you mean 'manifest'"),
         ({"methods": ["full:wise=2"]}, "wise is 2"),
-        ({"methods": ["ful"]}, "no fine-tuning method 'ful': did you mean 'full'"),
+        ({"methods": ["ful"]}, "no fine-tuning method 'ful': did you mean 'full'.*--adapters-from FILE.py"),
         ({"methods": ["lora:rang=3"]}, "no parameter 'rang'"),
         ({"alphas": [0, 2]}, "alphas"),
         ({"tuning": {"epoch": 3}}, "tuning: no setting 'epoch'; did you mean 'epochs'"),
         ({"tuning": {"epochs": 0}}, "epochs is 0; give at least 1"),
         ({"seeds": 1}, "soup: it is the mean of the networks of several seeds"),
-        ({"adapters": [], "methods": []}, "there is none, and no method either"),
+        (
+            {"adapters": [], "methods": [], "alphas": [1], "soup": False, "tuning": {}},
+            "there is none, and no method either",
+        ),
         ({"folds": 2}, "folds make both sides of one table"),
         ({"test_augmentation": 2}, r"networks are trained with the augmentation of \[tuning\]"),
         ({"scenarios": [{"kind": "dirichlet", "prevalence": "test"}]}, "each test side would have its own"),
@@ -353,8 +373,12 @@ def test_wrong_entries_are_named(place, tmp_path, changes, said):
     ("changes", "own", "said"),
     [
         ({"tests": []}, {}, "methods train the encoder on photographs"),
-        ({"methods": [], "tests": ["blur"]}, {"test_on": "b.npz"}, "a corruption spoils photographs"),
-        ({"methods": [], "tests": ["c.npz"]}, {}, "name its own test rows too"),
+        (
+            {"methods": [], "tuning": {}, "tests": ["blur"]},
+            {"test_on": "b.npz"},
+            "a corruption spoils photographs",
+        ),
+        ({"methods": [], "tuning": {}, "tests": ["c.npz"]}, {}, "name its own test rows too"),
     ],
 )
 def test_features_without_photographs_have_no_networks(place, tmp_path, changes, own, said):
@@ -391,19 +415,7 @@ def test_features_are_tested_elsewhere_too(tmp_path):
     assert rows.groupby("test")["balanced_accuracy"].mean().gt(0.7).to_dict() == {"a": True, "c": True}
 
 
-OWN = """
-from dataclasses import dataclass
-from fewshot_flair.finetuning import METHODS, FineTuning
-
-@METHODS.register
-@dataclass(frozen=True)
-class Stem(FineTuning):
-    name = "stem"
-    summary = "the first parameter"
-
-    def choose(self, tower):
-        next(tower.parameters()).requires_grad_(True)
-"""
+OWN = PAGE.split("## A method or a corruption of your own")[1].split("```python\n")[1].split("```")[0]
 
 
 def test_the_command_is_the_study(place, tmp_path):
@@ -416,7 +428,7 @@ def test_the_command_is_the_study(place, tmp_path):
             "--adapters-from",
             str(tmp_path / "own.py"),
             "--method",
-            "stem:rate=0.01",
+            "biases:rate=0.01",
             "--adapter",
             "zero-shot",
         ),
@@ -432,15 +444,19 @@ def test_the_command_is_the_study(place, tmp_path):
             "--alphas",
             "0.5,1",
             "--no-amp",
+            "--save",
         ),
         *("--cache", str(place / "cache"), "--out", str(tmp_path / "run")),
     ]
     try:
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
-        assert "stem(rate=0.01, wise=0.5)" in done.output
+        assert corruption_of("noise:2").steps[1] == 8
+        assert "biases(rate=0.01, wise=0.5)" in done.output
+        (tower, _) = sorted((tmp_path / "run").glob("trainings/*/model/encoder"))
+        assert str(tower) in "".join(done.output.split("\n"))
         asked = entries(
-            place, methods=["bn-bias", {"name": "stem", "rate": 0.01}], alphas=[0.5, 1], soup=False, shots=[2],
+            place, methods=["bn-bias", {"name": "biases", "rate": 0.01}], alphas=[0.5, 1], soup=False, shots=[2],
             seeds=1, adapters=["zero-shot"], encoders=[str(place / "flair")],
             tuning={"epochs": 1, "batch_size": 4, "amp": False},
         )  # fmt: skip
@@ -454,13 +470,25 @@ def test_the_command_is_the_study(place, tmp_path):
         told = CliRunner().invoke(app, study)
         assert told.exit_code == 0, told.output
     finally:
-        METHODS.known.pop("stem", None)
+        METHODS.known.pop("biases", None)
+        CORRUPTIONS.known.pop("noise", None)
     tables = [(tmp_path / name / "results.csv").read_bytes() for name in ("run", "study")]
     assert tables[0] == tables[1]
     for name in ("run.json", "report.html", "robustness.csv", "splits.csv", "cells"):
         assert (tmp_path / "run" / name).exists()
     kept = json.loads((tmp_path / "run" / "run.json").read_text())["study"]
-    assert [each["name"] for each in kept["methods"]] == ["bn-bias", "stem"]
+    assert [each["name"] for each in kept["methods"]] == ["bn-bias", "biases"]
+
+
+def test_what_is_doubted_of_many_tables_says_of_which(place, capsys):
+    asked = small(place, tests=[])
+    (clinic,) = load_clinics(Study.from_dict(asked), Encoding(cache=place / "cache")).values()
+    doubted = replace(
+        clinic, provenance=clinic.provenance.model_copy(update={"remarks": ["two rows are odd"]})
+    )
+    for named, said in [(True, "clinic: two rows are odd"), (False, "two rows are odd")]:
+        show.doubts(Console(), doubted, named=named)
+        assert capsys.readouterr().out.startswith(said)
 
 
 def test_a_wrong_corruption_of_the_command_is_one_sentence(place, tmp_path):

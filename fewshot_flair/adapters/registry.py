@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fewshot_flair.errors import InputError, MissingFileError
-from fewshot_flair.registry import Registry
+from fewshot_flair.registry import OWN, Registry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -103,7 +103,7 @@ def get_adapter_class(name: str) -> type[Adapter]:
     """The class of an adapter's name; raises InputError that says which exist and which is nearest."""
     known = _known()
     broken = f"; {_broken[name]}" if name in _broken and name not in known else ""
-    return _adapters.get(name, f"; one of your own is made known by --adapters-from FILE.py{broken}")
+    return _adapters.get(name, f"{OWN}{broken}")
 
 
 def create_adapter(name: str, text: TextPrototypes | None = None, **params: Any) -> Adapter:

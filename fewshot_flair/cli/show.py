@@ -15,6 +15,7 @@ from rich.text import Text
 from fewshot_flair.cli.terminal import plain, plain_table, say, under_title, warn
 from fewshot_flair.data.grades import may_be_dr_grades, referable_grades
 from fewshot_flair.data.labels import misspelling_hints
+from fewshot_flair.experiment.folder import OF_SOME_RUNS
 from fewshot_flair.words import agreeing, counted
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def clinic(to: Console, encoded: Clinic) -> None:
         )
 
 
-def doubts(to: Console, encoded: Clinic) -> None:
-    """What may be wrong with the data, or was left out, merged or guessed."""
+def doubts(to: Console, encoded: Clinic, *, named: bool = False) -> None:
+    """What may be wrong with the data, or was left out, merged or guessed; with `named` by the data set's name."""
+    before = f"{encoded.name}: " if named else ""
     told = encoded.provenance
     n_classes = len(encoded.classes)
     train, test = (np.bincount(rows.y, minlength=n_classes) for rows in (encoded.train, encoded.test))
@@ -82,7 +84,7 @@ def doubts(to: Console, encoded: Clinic) -> None:
         *([f"{counted(len(told.skipped), 'row')} left out; run.json lists them"] if told.skipped else []),
         *_of_text(encoded),
     ]:
-        warn(to, text)
+        warn(to, before + text)
     to.print()
 
 
@@ -223,11 +225,16 @@ def _of(counts: pd.Series) -> str:
 def written(to: Console, results: StudyResults, out: Path, *, report: bool = True) -> None:
     """What lies where, and the command that uses it, on one line as a shell takes it."""
     record = results.record
-    names = ["results.csv", "run.json", "splits.csv"]
-    names += ["recall_by_frequency.csv"] * any(made.frequencies is not None for made in record.clinics)
-    names += ["robustness.csv"] * bool(record.study.get("tests") or record.study.get("methods"))
-    names += ["report.html"] * report + ["test_predictions.csv", "adapters/"] * bool(record.saved)
+    names = [
+        "results.csv",
+        "run.json",
+        "splits.csv",
+        *(name for name in OF_SOME_RUNS if (out / name).is_file()),
+    ]
+    names += ["report.html"] * report + ["adapters/"] * bool(record.saved)
     say(to, f"written to {out}: {', '.join(names)}", bold=str(out))
+    if record.study.get("save_networks") and (towers := sorted(out.glob("trainings/*/model/encoder"))):
+        say(to, f"towers of networks, for --encoder: {', '.join(map(str, towers))}")
     if record.default_adapter is not None:
         brought = record.clinics[0].brought
         new = "FEATURES.npz" if brought else "PHOTOGRAPHS"

@@ -59,7 +59,7 @@ class Shown(Steps):
         """Shows what a data set holds."""
         if not self.brief:
             show.clinic(self.console, clinic)
-        show.doubts(self.console, clinic)
+        show.doubts(self.console, clinic, named=self.brief)
 
     def say(self, text: str) -> None:
         """Says what a user should know."""

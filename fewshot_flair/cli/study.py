@@ -98,6 +98,7 @@ def report(
     metric: Annotated[
         str, typer.Option("--metric", help="What tables and curves show.")
     ] = "balanced_accuracy",
+    adapters_from: options.AdaptersFrom = None,
 ) -> None:
     """Write a run's report: one HTML file, figures as PNG and SVG, tables as Markdown and LaTeX."""
     from fewshot_flair.cli import terminal

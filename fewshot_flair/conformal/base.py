@@ -22,7 +22,7 @@ from fewshot_flair.adapters.validation import check_features, encode_labels
 from fewshot_flair.errors import InputError
 from fewshot_flair.evaluation.scores import ConformityScore, score_of
 from fewshot_flair.evaluation.thresholds import Quantile, fewest_rows
-from fewshot_flair.registry import Registry
+from fewshot_flair.registry import OWN, Registry
 
 __all__ = ["CONFORMAL", "Conformal", "ConformalInfo", "create_conformal", "list_conformal"]
 
@@ -285,7 +285,7 @@ def create_conformal(name: str, adapter: Adapter, **params: Any) -> Conformal:
 
 def _known(name: str) -> type[Conformal]:
     _load()
-    return CONFORMAL.get(name)
+    return CONFORMAL.get(name, OWN)
 
 
 def _load() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fewshot_flair.data.grades import grade_meant
 from fewshot_flair.data.labels import doubt, slips
 from fewshot_flair.data.locate import Locator
 from fewshot_flair.data.lookalikes import alike, told
@@ -246,7 +247,7 @@ def _label_problems(labels: Sequence[str], rules: Rules) -> dict[str, str]:
     for label in distinct.difference(rules.classes):
         quotes = " (a name with a comma stands in double quotes)" if "," in label else ""
         near = by_case.get(label.casefold().replace("_", " "))
-        meant = f"; is it {near!r}?" if near else ""
+        meant = f"; is it {near!r}?" if near else grade_meant(label, rules.classes)
         wrong[label] = f"has the unknown label {label!r}; the classes are {known}{quotes}{meant}"
     return wrong
 

@@ -16,6 +16,7 @@ __all__ = [
         "class_named",
         "class_order",
         "folded",
+        "grade_meant",
         "grade_of",
         "grade_names",
     ),
@@ -128,6 +129,13 @@ def class_named(name: str, classes: Sequence[str]) -> str | None:
         grade = numbers.get(wanted, grade_of(name))
         found = [each for each, own in zip(classes, grades, strict=True) if own == grade]
     return found[0] if len(found) == 1 else None
+
+
+def grade_meant(label: str, classes: Sequence[str]) -> str:
+    """The question whether a number among grades that have their names is one of them; else nothing."""
+    if label not in ("0", "1", "2", "3", "4") or tuple(classes) != DR_GRADES:
+        return ""
+    return f"; is it the grade {DR_GRADES[int(label)]!r}? The scale dr (--scale dr) reads numbers so"
 
 
 def may_be_dr_grades(labels: Iterable[str]) -> bool:

@@ -202,7 +202,8 @@ class Study(Networks):
             },
             "encoders": [encoder.name for encoder in self.encoders],
             "adapters": [spec.label for spec in self.adapters],
-            "methods": [spec.label for spec in self.fits],
+            "methods": [spec.label for spec in self.methods],
+            "adapters and networks": [spec.label for spec in self.fits],
             "scenarios": [scenario_label(scenario) for scenario in self.scenarios],
             "prompts": [Path(name).stem for name in self.prompts],
         }

@@ -65,8 +65,8 @@ def robustness_table(results: StudyResults) -> pd.DataFrame:
     -------
     DataFrame
         `grid.SETTING` and ``distribution``, ``adapter``, ``kind``, ``method``, ``wise``, ``balanced_accuracy`` with its
-        95 % interval over draws ``low`` and ``high``, ``effective_robustness`` and ``front`` (of further test sides,
-        see `Panel`), ``seconds``, ``trainable_parameters`` and ``bytes``.
+        95 % interval over draws ``low`` and ``high`` (clipped to 0 and 1), ``effective_robustness`` and ``front`` (of
+        further test sides, see `Panel`), ``seconds``, ``trainable_parameters`` and ``bytes``.
     """
     import pandas as pd
 
@@ -80,7 +80,8 @@ def robustness_table(results: StudyResults) -> pd.DataFrame:
         own = judged.get((*(cell.names[name] for name in SETTING), cell.names["adapter"]), {})
         mean, low, high = interval_over_seeds(by_draw(cell.rows, "balanced_accuracy"))
         rows.append(
-            {**cell.names, **_kind(cell), "balanced_accuracy": mean, "low": low, "high": high}
+            {**cell.names, **_kind(cell), "balanced_accuracy": mean}
+            | {"low": np.maximum(low, 0), "high": np.minimum(high, 1)}  # what a share can be; NaN stays
             | {name: own.get(name) for name in ("effective_robustness", "front")}
             | _cost(cell)
         )

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from fewshot_flair.experiment.clinic import Clinic, Rows
 
-__all__ = ["check_out", "folder_name", "splits_table", "versions", "write_tables", "writing"]
+__all__ = ["OF_SOME_RUNS", "check_out", "folder_name", "splits_table", "versions", "write_tables", "writing"]
 
 LOCK = "run.lock"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "opencv-python-headless", "pillow")
+OF_SOME_RUNS = ("recall_by_frequency.csv", "conformal.csv", "robustness.csv", "test_predictions.csv")
+"""Tables that a run may have or not."""
 LONGEST = 80
 DIGITS = {"test_predictions.csv": "%.6f"}
 """As `predict` writes them, so that the two compare."""
@@ -151,7 +153,13 @@ def splits_table(clinics: Iterable[Clinic]) -> pd.DataFrame:
 
 
 def write_tables(out: Path, tables: dict[str, pd.DataFrame], record: RunRecord) -> None:
-    """Write tables and last ``run.json``, which names their digests, so that it never stands beside others'."""
+    """Write tables and last ``run.json``, which names their digests, so that it never stands beside others'.
+
+    Those that only some runs have do not stay from an earlier run in the folder.
+    """
+    for name in OF_SOME_RUNS:
+        if name not in tables:
+            (out / name).unlink(missing_ok=True)
     for name, table in tables.items():
         write_table(table, out / name, DIGITS.get(name, "%.6g"))
     digests = {name: sha256((out / name).read_bytes()) for name in tables}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fewshot_flair.experiment.spec import MethodSpec
 from fewshot_flair.finetuning.settings import TuningSettings
@@ -62,6 +62,16 @@ class Networks(Strict):
     @classmethod
     def _in_order(cls, value: list[float]) -> list[float]:
         return sorted(value)
+
+    @model_validator(mode="after")
+    def _of_methods(self) -> Networks:
+        entries = ("alphas", "soup", "tuning", "save_networks")
+        changed = [name for name in entries if getattr(self, name) != type(self).model_fields[name].default]
+        if changed and not self.methods:
+            raise ValueError(
+                f"{', '.join(changed)}: of fine-tuned networks, and there are no methods; name some"
+            )
+        return self
 
     @property
     def networks(self) -> list[MethodSpec]:

@@ -11,13 +11,19 @@ from typing import Any, ClassVar
 from torch import nn
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.registry import Registry
+from fewshot_flair.registry import OWN, Registry
 
 __all__ = ["METHODS", "FineTuning", "create_finetuning", "is_norm", "list_finetuning"]
 
 METHODS: Registry[FineTuning] = Registry("fine-tuning method")
 """All methods by name; its `register` adds a class of your own."""
 STARTS = ("zero-shot", "probe")
+KINDS: tuple[tuple[type, Any, str], ...] = (
+    (int, int, "a whole number"),
+    (float, int | float, "a number"),
+    (str, str, "a word"),
+)
+"""Of a parameter by the kind of its default: which values it takes, and how that is said."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,17 @@ class FineTuning:
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     paper: ClassVar[str] = ""
+    above_zero: ClassVar[tuple[str, ...]] = ()
+    """Parameters that are no numbers to train with at 0 or below."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check_kind(field.name, getattr(self, field.name), field.default)
         if not 0 < self.rate < 1:
             raise InputError(f"{self.name}: rate is {self.rate}; give a step size between 0 and 1, as 1e-4")
+        for name in self.above_zero:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{self.name}: {name} is {getattr(self, name)}; give a number above 0")
         if self.start not in STARTS:
             raise InputError(f"{self.name}: start {self.start!r} is not one of {', '.join(STARTS)}")
 
@@ -54,6 +67,12 @@ class FineTuning:
 
     def finish(self, tower: nn.Module) -> None:
         """Give the tower its plain modules again, with what was learnt in their weights."""
+
+    def _check_kind(self, name: str, value: Any, default: Any) -> None:
+        """Raise where a value is of another kind than the parameter's default."""
+        for kind, taken, said in KINDS:
+            if type(default) is kind and (isinstance(value, bool) or not isinstance(value, taken)):
+                raise InputError(f"{self.name}: {name} is {value!r}; give {said}, as {default}")
 
     @property
     def label(self) -> str:
@@ -73,19 +92,17 @@ def create_finetuning(name: str, **parameters: Any) -> FineTuning:
     Raises
     ------
     InputError
-        If the name or a parameter is unknown (the message says which exist), or a value is out of range.
+        If the name or a parameter is unknown (the message says which exist), or a value is of another kind than the
+        default or out of range.
 
     Examples
     --------
     >>> create_finetuning("lora", rank=8).label
     'lora(rank=8)'
     """
-    cls = _known().get(name)
+    cls = _known().get(name, OWN)
     METHODS.check_parameters(name, parameters, [field.name for field in fields(cls)])
-    try:
-        return cls(**parameters)
-    except TypeError as error:  # a text where a number is needed
-        raise InputError(f"fine-tuning method {name!r}: {error}") from error
+    return cls(**parameters)
 
 
 def _known() -> Registry[FineTuning]:

@@ -53,6 +53,10 @@ class TuningSettings:
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"fine-tuning: {name} is {getattr(self, name)}; give at least 1")
+        for name, least in (("head_rate", "above 0"), ("clip", "above 0"), ("weight_decay", "0 or more")):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf") or (value == 0 and least == "above 0"):
+                raise InputError(f"fine-tuning: {name} is {value}; give a number {least}")
         if self.folds == 1 or self.folds < 0:
             raise InputError("fine-tuning: folds must be 2 or more, or 0 to hold nothing out")
 

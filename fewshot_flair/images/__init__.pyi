@@ -1,10 +1,11 @@
-from .corruptions.base import Corruption, corruption_of, list_corruptions
+from .corruptions.base import CORRUPTIONS, Corruption, corruption_of, list_corruptions
 from .decoding import ImageLike, read_image
 from .foreground import crop_foreground
 from .preparation import ImagePreparation, prepare
 from .quality.assessment import Quality, assess_quality
 
 __all__ = [
+    "CORRUPTIONS",
     "Corruption",
     "ImageLike",
     "ImagePreparation",

@@ -18,7 +18,7 @@ from fewshot_flair.files import as_given, read_known
 from fewshot_flair.models.map_thumbnails import small_maps
 from fewshot_flair.models.run import SavedModel
 from fewshot_flair.report.thumbnails import SIDE
-from fewshot_flair.words import counted
+from fewshot_flair.words import agreeing, counted
 
 __all__ = ["Mistake", "Mistakes", "worst_mistakes"]
 
@@ -108,7 +108,8 @@ def worst_mistakes(
     columns = {i: model.classes.index(name) for i, name in enumerate(wrong["predicted"])}
     looked, said = _maps(model, paths, columns, how, steps or Steps())
     if missing := len(wrong) - len(paths):
-        said += f" {counted(missing, 'photograph is', 'photographs are')} not where the run found them."
+        which = agreeing(missing, "it", "them")
+        said += f" {counted(missing, 'photograph', 'is', 'are')} not where the run found {which}."
     shown = [
         Mistake(
             str(row["image"]),

@@ -65,9 +65,10 @@ def line_text(panel: Panel, metric: str = "balanced_accuracy") -> str:
             "There is no line, and so no effective robustness: that takes three frozen adapters above chance"
         )
     scale, digits = (100, 1) if METRICS[metric].percent else (1, 3)
+    sign = "-" if line.slope < 0 else "+"
     return (
-        f"The line of {line.n} frozen fits: elsewhere = {scale * line.intercept:.{digits}f} + {line.slope:.2f} · here "
-        f"(R² {line.r2:.2f})"
+        f"The line of {line.n} frozen fits: elsewhere = {scale * line.intercept:.{digits}f} {sign} "
+        f"{abs(line.slope):.2f} · here (R² {line.r2:.2f})"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
-from fewshot_flair.registry import Registry
+from fewshot_flair.registry import OWN, Registry
 
 __all__ = ["SCORES", "ConformityScore", "score_of"]
 
@@ -47,7 +47,7 @@ def score_of(name: str | ConformityScore, **parameters: Any) -> ConformityScore:
         return name
     for module in ("lac", "aps", "raps"):
         importlib.import_module(f"fewshot_flair.evaluation.scores.{module}")
-    cls = SCORES.get(name)
+    cls = SCORES.get(name, OWN)
     try:
         return cls(**parameters)
     except TypeError as error:

@@ -1,7 +1,6 @@
 """LoRA: a change of low rank for every convolution and every matrix of attention.
 
 Hu et al., ICLR 2022: W + (alpha / rank) · B A, where B starts at zero; a kernel is a matrix (out, in · k · k).
-
 Not by peft, which wraps models of transformers under new names: these towers keep theirs, and many are ResNets.
 """
 
@@ -22,7 +21,7 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
         super().__init__()
         out, rest = weight.shape[0], weight[0].numel()
-        rank, self.scale = max(1, min(rank, out, rest)), scale
+        rank, self.scale = min(rank, out, rest), scale
         self.up = nn.Parameter(weight.new_zeros(out, rank))
         self.down = nn.Parameter(torch.randn(rank, rest, device=weight.device) / rest**0.5)
 
@@ -41,6 +40,7 @@ class LoRA(FineTuning):
     alpha: float = 4.0
 
     name = "lora"
+    above_zero = ("rank", "alpha")
     summary = "a change of low rank for convolutions and attention, and the head"
     paper = "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fewshot_flair.errors import InputError
 from fewshot_flair.images.foreground import foreground_box
-from fewshot_flair.registry import Registry
+from fewshot_flair.registry import OWN, Registry
 
 __all__ = [
     "CORRUPTIONS",
@@ -121,7 +121,7 @@ def corruption_of(text: str) -> Corruption:
     name, colon, strength = text.strip().partition(":")
     if colon and not strength.strip().isdecimal():
         raise InputError(f"corruption {text!r}: give a strength from 1 to 5, as {name}:3")
-    return CORRUPTIONS.get(name)(int(strength) if colon else 3)
+    return CORRUPTIONS.get(name, OWN)(int(strength) if colon else 3)
 
 
 def names_corruption(text: str) -> bool:

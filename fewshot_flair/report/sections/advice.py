@@ -70,7 +70,7 @@ def _of_block(context: Context, block: Block) -> list[str]:
         lines.append(
             f"{scenario}, {shots_text(shots)}: {best} has the best mean, {100 * entry.mean:.1f} % balanced "
             f"accuracy{others}; 95 % over test {unit}: {percent_range(*entry.patient_interval)}. "
-            f"{_above_zero_shot(block, best, scenario, shots)}"
+            f"{_above_zero_shot(block, best, scenario, shots)}{_of_path(context, best)}"
         )
         rows = block.rows[
             (block.rows["scenario"] == scenario)
@@ -98,6 +98,14 @@ def _above_zero_shot(block: Block, best: str, scenario: str, shots: int) -> str:
     if np.isnan(low):
         return f"{said}, from one draw."
     return f"{said} (95 % over draws {100 * low:+.1f} to {100 * high:+.1f})."
+
+
+def _of_path(context: Context, best: str) -> str:
+    """That a place between the ends of a path was found by the test rows."""
+    tuned = next(cell.tuned for cell in context.results.cells if cell.names["adapter"] == best)
+    if tuned is None or tuned["soup"] or tuned["wise"] in (0, 1):
+        return ""
+    return " The test rows alone say that this place on its path (wise) is the best, so that the figure flatters."
 
 
 def _missed(recall: Mapping[str, float | None]) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 from fewshot_flair.report.context import Context
 from fewshot_flair.report.thumbnails import data_uri, thumbnail
+from fewshot_flair.words import counted
 
 __all__ = ["TEMPLATE", "content"]
 
 TEMPLATE = """
 <h2>What it is most wrong about</h2>
-<p class="soft">Of {{ tested }} test photographs the saved {{ adapter }} answers {{ wrong }} wrongly. {{ first }} {{ said }}
-A wrong answer may also be a wrong label: look.</p>
+<p class="soft">Of {{ tested }} the saved {{ adapter }} answers {{ wrong }} wrongly.{% if cards %} {{ first }} {{ said }}
+A wrong answer may also be a wrong label: look.{% endif %}</p>
 <div class="cards">
 {% for card in cards %}
 <article>{% if card.picture %}<img src="{{ card.picture }}" alt="{{ card.image }}" loading="lazy">{% endif %}
@@ -26,17 +27,22 @@ A wrong answer may also be a wrong label: look.</p>
 
 
 def content(context: Context) -> dict[str, Any] | None:
-    """A card a photograph; None where the report was given none."""
+    """A card a photograph, none where no answer is wrong; None where the report was given no mistakes."""
     found = context.mistakes
-    if found is None or not found.shown:
+    if found is None:
         return None
     order = "those that are most grades away first, then the surest" if found.graded else "the surest first"
-    shown = "These are all" if found.wrong == len(found.shown) else f"These {len(found.shown)} are the worst"
+    if found.wrong == 1:
+        first = "This is the one."
+    elif found.wrong == len(found.shown):
+        first = f"These are all, {order}."
+    else:
+        first = f"These {len(found.shown)} are the worst, {order}."
     return {
         "adapter": found.adapter,
-        "wrong": found.wrong,
-        "tested": found.tested,
-        "first": f"{shown}, {order}.",
+        "wrong": found.wrong or "none",
+        "tested": counted(found.tested, "test photograph"),
+        "first": first,
         "said": found.said,
         "cards": [
             {

@@ -341,7 +341,7 @@ def test_two_clinics_are_each_tested_on_the_other(place, tmp_path):
         ({"tests": ["{clinic}"]}, "is the data set itself"),
         ({"methods": ["full", "full"]}, r"methods: 'full' is there twice"),
         ({"alphas": [0.5, 0.5]}, r"adapters and networks: 'full\(wise=0.5\)' is there twice"),
-        ({"methods": []}, "alphas, soup, tuning: of fine-tuned networks, and there are no methods"),
+        ({"methods": []}, "alphas, soup: of fine-tuned networks, and there are no methods"),
         ({"method": ["lora"]}, "method: there is no such entry; did you mean 'methods'"),
         ({"data": [{"name": "a", "manifst": "b.csv"}]}, "data.0.manifst: .*did you mean 'manifest'"),
         ({"methods": ["full:wise=2"]}, "wise is 2"),

@@ -65,7 +65,7 @@ class Networks(Strict):
 
     @model_validator(mode="after")
     def _of_methods(self) -> Networks:
-        entries = ("alphas", "soup", "tuning", "save_networks")
+        entries = ("alphas", "soup", "save_networks")
         changed = [name for name in entries if getattr(self, name) != type(self).model_fields[name].default]
         if changed and not self.methods:
             raise ValueError(

@@ -25,6 +25,7 @@ from fewshot_flair.experiment.results import RunRecord, StudyResults
 from fewshot_flair.experiment.sources import Sources, holds_features, read_folded, read_sources, read_tests
 from fewshot_flair.experiment.spec import usable_adapters
 from fewshot_flair.experiment.steps import Steps
+from fewshot_flair.finetuning.settings import TuningSettings
 from fewshot_flair.text.prompts import read_prompts
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def run_study(
     if earlier := check_out(out, [data.name for data in study.data], replace=study.save):
         told.say(earlier)
     published = check_study(study)
+    if not study.methods and study.tuning != TuningSettings():
+        told.say("tuning is of fine-tuned networks, and there are no methods: it is not used")
     how = Encoding(
         Path(cache) if cache else None,
         device,

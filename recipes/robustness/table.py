@@ -31,7 +31,7 @@ def main() -> None:
     # other places in the picture; of spoilt photographs the table says enough
     places = [panel for panel in found if ":" not in panel.names["test"]]
     save(
-        robustness_figure(places, "Trained in one place, tested there and in another", across=3), args.picture
+        robustness_figure(places, "Trained in one place, tested there and in another", across=2), args.picture
     )
     print(f"{args.out} and {args.picture}")
 

@@ -150,6 +150,7 @@ def test_the_recipe_writes_one_table_and_one_picture(whole, tmp_path, monkeypatc
     out, picture = tmp_path / "out" / "table.md", tmp_path / "picture.png"
     monkeypatch.setattr("sys.argv", ["table.py", str(whole[1]), "--out", str(out), "--picture", str(picture)])
     runpy.run_path(str(recipe), run_name="__main__")
+    write_report(whole[1])
     assert out.read_text() == (whole[1] / "tables" / "here-and-elsewhere.md").read_text()
     assert picture.stat().st_size > 1000
     for file in recipe.parent.glob("*.toml"):

@@ -159,10 +159,10 @@ def adapt(
         options=True,
     )
     console = terminal.console(quiet=as_json)
+    how = Encoding(**execution)
     with Shown(console) as steps:
-        results = run_study(study, out, steps=steps, command=command_line(), **execution)
+        results = run_study(study, out, steps=steps, command=command_line(), how=how)
         steps.doing("the report")
-        how = Encoding(**execution)
         write_report(results, folder=out, mistakes=worst_mistakes(out, how, steps=steps))
     if as_json:
         tables.as_json(results, out)

@@ -92,10 +92,11 @@ def predict(
     check_page(html)
     if patients is not None:
         check_table(patients, ["patient", "photographs"], "a table of patients", option="--patients")
+    how = Encoding(**execution)
     with Shown(console) as steps:
         found = model.predict(
             photographs,
-            Encoding(**execution),
+            how,
             encoder=encoder,
             text_encoder=text_encoder,
             prevalence=parse_prevalence(prevalence),
@@ -128,9 +129,7 @@ def predict(
             moved = {"encoder": encoder, "text_encoder": text_encoder}
             shown = shown_rows(found.table)
             with Shown(console) as steps:
-                looked, sentence = map_thumbnails(
-                    model, found, Encoding(**execution), shown, side=SIDE, steps=steps, **moved
-                )
+                looked, sentence = map_thumbnails(model, found, how, shown, side=SIDE, steps=steps, **moved)
             about += [sentence] * bool(sentence)
         written.append(write_answers(html, found.table, found.paths, title=title, told=about, maps=looked))
     names = ", ".join(map(str, written))

@@ -81,13 +81,13 @@ def study(
     folder = out or Path("runs") / run_name(
         read, bool(on), bool(encoder or adapter or shots or seeds or prompts)
     )
+    how = Encoding(**execution)
     with Shown(console, brief=True) as steps:
         results = run_study(
-            read, folder, jobs=jobs, scheduler=scheduler, steps=steps, command=command_line(), **execution
+            read, folder, jobs=jobs, scheduler=scheduler, steps=steps, command=command_line(), how=how
         )
         if report:
             steps.doing("the report")
-            how = Encoding(**execution)
             write_report(results, folder=folder, mistakes=worst_mistakes(folder, how, steps=steps))
     tables.study(console, results)
     show.written(console, results, folder, report=report)

@@ -165,6 +165,11 @@ class EncoderChoice(Strict):
         """What `load_encoder` takes."""
         return self.load or self.name
 
+    @property
+    def loading(self) -> tuple[str, str | None, str | None, str, bool]:
+        """All that decides what is loaded, whatever the study calls it."""
+        return self.asked, self.text_encoder, self.precision, self.engine, self.fast
+
 
 class DecisionChoice(Strict):
     """What is made of the probabilities of saved adapters (see `models.Decision`).

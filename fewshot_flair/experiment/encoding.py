@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,14 +41,15 @@ class Encoding:
     workers: int | None = None
     train_copies: int = 0
     test_copies: int = 0
-    loaded: dict[tuple[EncoderChoice, str | None], Encoder] = field(default_factory=dict, compare=False)
+    loaded: dict[tuple[Hashable, str | None], Encoder] = field(default_factory=dict, compare=False)
 
     def encoder(self, choice: EncoderChoice) -> Encoder:
         """The encoder of a choice, loaded once."""
         from fewshot_flair.encoders import load_encoder
 
-        if (choice, None) not in self.loaded:
-            self.loaded[choice, None] = load_encoder(
+        key = choice.loading, None
+        if key not in self.loaded:
+            self.loaded[key] = load_encoder(
                 choice.asked,
                 text_encoder=choice.text_encoder,
                 device=self.device,
@@ -56,20 +57,21 @@ class Encoding:
                 engine=choice.engine,
                 fast=choice.fast,
             )
-        return self.loaded[choice, None]
+        return self.loaded[key]
 
     def testing(self, data: DataSet, choice: EncoderChoice) -> Encoder:
         """The encoder of a data set's test photographs, which may spoil them first."""
         from fewshot_flair.encoders.corrupted import CorruptedEncoder
 
         encoder, spoilt = self.encoder(choice), data.corruption
-        if spoilt is not None and (choice, spoilt) not in self.loaded:
-            self.loaded[choice, spoilt] = CorruptedEncoder(encoder, corruption_of(spoilt))
-        return self.loaded[choice, spoilt]
+        key = choice.loading, spoilt
+        if spoilt is not None and key not in self.loaded:
+            self.loaded[key] = CorruptedEncoder(encoder, corruption_of(spoilt))
+        return self.loaded[key]
 
     def filled(
         self,
-        images: Manifest | Sequence[Manifest],
+        images: Manifest | Sequence[Manifest] | list[str],
         encoder: Encoder | LocalView,
         bank: FeatureBank,
         *,

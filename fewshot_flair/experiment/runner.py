@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def run_study(
     device: str = "cpu",
     batch_size: int | None = None,
     workers: int | None = None,
+    how: Encoding | None = None,
     jobs: int = 1,
     scheduler: str | None = None,
     steps: Steps | None = None,
@@ -59,6 +61,8 @@ def run_study(
         What encodes and fits: ``"cpu"``, ``"cuda"``, ….
     batch_size, workers : int, optional
         Images a forward pass, threads that prepare images.
+    how : Encoding, optional
+        Instead of the four before; encoders that it holds are not loaded again, nor those that the study loads.
     jobs : int
         Processes that compute cells.
     scheduler : str, optional
@@ -78,11 +82,8 @@ def run_study(
     published = check_study(study)
     if not study.methods and study.tuning != TuningSettings():
         told.say("tuning is of fine-tuned networks, and there are no methods: it is not used")
-    how = Encoding(
-        Path(cache) if cache else None,
-        device,
-        batch_size,
-        workers,
+    how = replace(
+        how or Encoding(Path(cache) if cache else None, device, batch_size, workers),
         train_copies=study.feature_augmentation,
         test_copies=study.test_augmentation,
     )
@@ -95,7 +96,7 @@ def run_study(
         from fewshot_flair.experiment.tuned import Tuner
 
         tuner = Tuner(study, how, out / "trainings", told.training)
-    tasks = plan_tasks(study, clinics, out, device, tuner)
+    tasks = plan_tasks(study, clinics, out, how.device, tuner)
     with writing(out):
         kept, damaged = read_finished(tasks)
         if damaged:
@@ -112,7 +113,7 @@ def run_study(
             versions=versions(),
             cells=[task.path.name for task in tasks],
         )
-        return _kept(study, out, StudyResults.of(cells, record), clinics, device, told)
+        return _kept(study, out, StudyResults.of(cells, record), clinics, how.device, told)
 
 
 def load_clinics(study: Study, how: Encoding, told: Steps | None = None) -> dict[ClinicKey, Clinic]:

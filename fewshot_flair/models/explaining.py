@@ -107,19 +107,9 @@ class Explainer:
     def _encoded(
         self, space: str, paths: Sequence[str], progress: Callable[[Any], None] | None = None
     ) -> Extraction:
-        from fewshot_flair.bank import extract
-
         source = LocalView(self.encoder, self.tiles, space)
         bank = LocalBank.of(self.how.cache, source)
-        done = extract(
-            list(paths),
-            source,
-            bank,
-            batch_size=self.how.batch_size,
-            workers=self.how.workers,
-            progress=progress,
-            skip_bad=True,
-        )
+        done = self.how.filled(list(paths), source, bank, skip_bad=True, progress=progress)
         self._banks[space] = bank, done.keys
         return done
 

@@ -153,7 +153,6 @@ class SavedModel:
             raise InputError(NOBODYS)
         if brought:
             return Predictions(self._of_features(given, how, prevalence), [], {})
-        from fewshot_flair.bank import extract
         from fewshot_flair.bank.qualities import assess_files
 
         photographs = Photographs.found(given, listing)
@@ -164,15 +163,7 @@ class SavedModel:
         tiles = self.choice.tiles if self.adapter.features == "local" else None
         source, bank = opened(loaded, how, tiles)
         with steps.extraction(loaded.name) as progress:
-            done = extract(
-                list(names),
-                source,
-                bank,
-                batch_size=how.batch_size,
-                workers=how.workers,
-                progress=progress,
-                skip_bad=True,
-            )
+            done = how.filled(list(names), source, bank, skip_bad=True, progress=progress)
         readable = [path for path in names if path in done.keys]
         keys = [done.keys[path] for path in readable]
         steps.doing("the quality of the photographs")
